@@ -1,0 +1,73 @@
+//! What happens in a transfer, as values; the command line draws them.
+
+use super::id::TransferId;
+use super::manifest::{Entry, Outcome};
+
+/// How far a transfer has come. Totals, not steps, so that a missed report does no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Entries announced so far.
+    pub entries: u64,
+    /// Bytes announced so far; less than what moves where a pipe is sent.
+    pub bytes: u64,
+    /// Entries through with.
+    pub entries_done: u64,
+    /// Bytes that have moved in this run.
+    pub bytes_moved: u64,
+    /// Bytes that need not move: the receiver has them.
+    pub bytes_kept: u64,
+    /// Bytes that the other side has confirmed as written, as far as it told.
+    pub bytes_safe: u64,
+}
+
+/// What a transfer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// Telling what there is.
+    #[default]
+    Offering,
+    /// A person is being asked.
+    Asking,
+    /// Bytes are moving.
+    Moving,
+    /// Everything moved; the receiver syncs and puts things into place.
+    Settling,
+}
+
+/// A finished transfer: what became of each entry, in the order of the manifest.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Which transfer.
+    pub transfer: TransferId,
+    /// The entries and their outcomes.
+    pub outcomes: Vec<(Entry, Outcome)>,
+    /// Bytes that moved.
+    pub bytes_moved: u64,
+    /// Sizes of everything, moved or not.
+    pub bytes_total: u64,
+    /// Whether the receiver's signature on all of it was checked.
+    pub receipt: Receipted,
+}
+
+/// Whether the receiver's signed word is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipted {
+    /// The sender checked the receiver's signature.
+    Checked,
+    /// This side is the receiver: it gave its word.
+    Given,
+}
+
+impl Summary {
+    /// The entries that did not arrive.
+    pub fn failed(&self) -> impl Iterator<Item = &(Entry, Outcome)> {
+        self.outcomes.iter().filter(|(_, outcome)| !outcome.is_good())
+    }
+
+    /// How many files there are, folders and links not counted.
+    pub fn files(&self) -> usize {
+        self.outcomes.iter().filter(|(entry, _)| entry.has_bytes()).count()
+    }
+}

@@ -1,0 +1,88 @@
+//! What went wrong, as one side tells the other.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::PeerText;
+
+/// The kind of a failure. The command line gives each its exit code; on the wire it is its
+/// place in this list, so new kinds go to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Anything without a kind of its own.
+    Other,
+    /// What was asked for is not there.
+    NotFound,
+    /// The receiver, or its policy, said no.
+    Declined,
+    /// An identity is not the one expected, or is blocked.
+    Identity,
+    /// Bytes are not what their hash says.
+    Integrity,
+    /// A local disk: full, read-only, not permitted, failing.
+    Disk,
+    /// The rules do not allow it.
+    NotPermitted,
+    /// Nobody answered in time.
+    TimedOut,
+    /// A person stopped it.
+    Interrupted,
+    /// The other side broke the protocol.
+    Protocol,
+    /// Too much at once; later it may work.
+    Busy,
+    /// The connection ended in the middle.
+    Lost,
+    /// Protocol versions do not overlap.
+    Version,
+}
+
+/// A failure that travels: its kind and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What kind of failure.
+    pub kind: FaultKind,
+    /// What happened, for a person.
+    pub text: PeerText,
+}
+
+impl Fault {
+    /// A failure of this kind.
+    pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
+        Self { kind, text: PeerText::new(text) }
+    }
+
+    /// A failure of a local disk, with what was being done.
+    pub fn disk(doing: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self::new(FaultKind::Disk, format!("{doing}: {}", plain(error)))
+    }
+
+    /// The other side said what it must not say here.
+    pub fn protocol(text: impl Into<String>) -> Self {
+        Self::new(FaultKind::Protocol, text)
+    }
+}
+
+/// An I/O error in plain words, without `(os error 28)`.
+pub fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        std::io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl std::error::Error for Fault {}

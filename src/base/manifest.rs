@@ -1,0 +1,209 @@
+//! What is offered: entries, what the receiver has of them, and what became of them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::{CHUNK, chunks_of};
+use super::fault::Fault;
+use super::path::{LinkTarget, RelPath};
+
+/// A point in time as file systems keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Whole seconds since 1970, negative before.
+    pub seconds: i64,
+    /// Nanoseconds within the second.
+    pub nanos: u32,
+}
+
+impl Stamp {
+    /// The stamp of a system time.
+    pub fn of(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(d) => Self { seconds: i64::try_from(d.as_secs()).unwrap_or(i64::MAX), nanos: d.subsec_nanos() },
+            Err(e) => {
+                let d = e.duration();
+                let whole = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+                match d.subsec_nanos() {
+                    0 => Self { seconds: -whole, nanos: 0 },
+                    n => Self { seconds: -whole - 1, nanos: 1_000_000_000 - n },
+                }
+            }
+        }
+    }
+
+    /// The system time, where the system can hold it.
+    pub fn to_system(self) -> Option<SystemTime> {
+        let whole = Duration::from_secs(self.seconds.unsigned_abs());
+        let base = if self.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+        base?.checked_add(Duration::from_nanos(u64::from(self.nanos.min(999_999_999))))
+    }
+
+    /// Whether two stamps mean the same moment, one of them perhaps kept in whole seconds.
+    pub fn matches(self, other: Self) -> bool {
+        self.seconds == other.seconds && (self.nanos == other.nanos || self.nanos == 0 || other.nanos == 0)
+    }
+}
+
+/// One thing of an offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it belongs below the receiver's folder.
+    pub path: RelPath,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What an entry is. New kinds go to the end: their place is their number on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A folder.
+    Directory,
+    /// A file of known size.
+    File {
+        /// Its bytes when it was offered.
+        size: u64,
+        /// When it was last changed.
+        modified: Stamp,
+        /// Whether its owner may run it.
+        executable: bool,
+    },
+    /// A file whose size shows only at its end: a pipe.
+    Stream,
+    /// A symbolic link to a place inside the same top entry.
+    Link {
+        /// Where it points.
+        target: LinkTarget,
+    },
+}
+
+impl Entry {
+    /// Bytes announced; 0 for what has none or does not know.
+    pub fn size(&self) -> u64 {
+        match self.kind {
+            EntryKind::File { size, .. } => size,
+            _ => 0,
+        }
+    }
+
+    /// Whether it has bytes to send.
+    pub fn has_bytes(&self) -> bool {
+        matches!(self.kind, EntryKind::File { .. } | EntryKind::Stream)
+    }
+
+    /// Whether a peer may offer this at all.
+    ///
+    /// # Errors
+    /// A protocol fault that names what is wrong.
+    pub fn check(&self) -> Result<(), Fault> {
+        match &self.kind {
+            EntryKind::Link { target } if !target.stays_inside(&self.path) => {
+                Err(Fault::protocol(format!("the link {} leaves its tree", self.path)))
+            }
+            EntryKind::File { size, .. } if chunks_of(*size).is_none() => {
+                Err(Fault::protocol(format!("{} is too large: {} TiB", self.path, size >> 40)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A run of chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRun {
+    /// The first one.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What the receiver already has of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Have {
+    /// Nothing: send all of it.
+    Nothing,
+    /// An equal file is in place: send none of it.
+    Equal,
+    /// These chunks, verified, from an earlier try.
+    Chunks(Vec<ChunkRun>),
+}
+
+impl Have {
+    /// Most runs that are told; further chunks are sent again.
+    pub const MAX_RUNS: usize = 1024;
+
+    /// The set of chunks in a form to ask questions of.
+    pub fn contains(&self, index: u32) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Equal => true,
+            Self::Chunks(runs) => runs.iter().any(|r| index >= r.first && index - r.first < r.count),
+        }
+    }
+
+    /// Bytes of a file of `size` that need not travel.
+    pub fn bytes_of(&self, size: u64) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Equal => size,
+            Self::Chunks(runs) => runs
+                .iter()
+                .map(|r| {
+                    let start = (u64::from(r.first) * CHUNK).min(size);
+                    let end = ((u64::from(r.first) + u64::from(r.count)) * CHUNK).min(size);
+                    end - start
+                })
+                .sum(),
+        }
+    }
+}
+
+/// What became of an entry at the receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Verified, synced, in place under its own name.
+    Placed,
+    /// The same, under another name: something else has its own.
+    PlacedAs(RelPath),
+    /// An equal one was there before; nothing was written.
+    Equal,
+    /// Not there, and why.
+    Failed(Fault),
+}
+
+impl Outcome {
+    /// Whether the receiver has the entry now.
+    pub fn is_good(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_stamp_survives_the_system_clock(seconds in -4_000_000_000i64..4_000_000_000, nanos in 0u32..1_000_000_000) {
+            let stamp = Stamp { seconds, nanos };
+            prop_assert_eq!(Stamp::of(stamp.to_system().unwrap()), stamp);
+        }
+    }
+
+    #[test]
+    fn runs_count_their_bytes_up_to_the_end() {
+        let have = Have::Chunks(vec![ChunkRun { first: 0, count: 1 }, ChunkRun { first: 2, count: 9 }]);
+        assert_eq!(have.bytes_of(2 * CHUNK + 5), CHUNK + 5);
+        assert!(have.contains(0) && !have.contains(1) && have.contains(10) && !have.contains(11));
+    }
+
+    #[test]
+    fn a_runs_count_cannot_overflow() {
+        let have = Have::Chunks(vec![ChunkRun { first: u32::MAX, count: u32::MAX }]);
+        assert_eq!(have.bytes_of(u64::from(u32::MAX)), 0);
+        assert!(!have.contains(3));
+    }
+}

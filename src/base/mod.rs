@@ -1,0 +1,11 @@
+//! The words of ftx: values without sockets, files or terminals.
+
+pub mod book;
+pub mod digest;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod manifest;
+pub mod path;
+pub mod target;
+pub mod text;

@@ -1,0 +1,27 @@
+//! ftx moves files between the machines of one network.
+//!
+//! # The house
+//!
+//! Six floors; imports point down only, and rooms of one floor do not know one another
+//! (`tests/house_plan.rs` enforces it).
+//!
+//! ```text
+//! cli    what a person types and sees; the only floor that prints, prompts, reads the environment
+//! node   a running node: accept connections, decide by policy, serve shares
+//! flow   conversations over one stream: greet, offer, send, receive, list, pair
+//! wire | disk | link | find     messages and frames | files below one root |
+//!                               an authenticated stream | who is where
+//! base   the words: names and paths, ids, digests, manifests, events, peer text
+//! ```
+//!
+//! # Where a push is …
+//!
+//! * typed: `cli::push`; its target found: `find::ladder`, dialled: `link::dial`
+//! * decided: `node::policy`, asked: `cli::ui::prompt`
+//! * sent: `flow::send`, its bytes read and hashed by `flow::pump` from `disk::source`
+//! * received: `flow::receive`, checked by `flow::intake`, written by `disk::partial`, put into
+//!   place by `disk::settle`
+//! * acknowledged: the receipt, [`wire::message::Receipt`], checked in `flow::send`
+
+pub mod base;
+pub mod wire;

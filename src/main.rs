@@ -1,0 +1,3 @@
+//! The command `ftx`.
+
+fn main() {}

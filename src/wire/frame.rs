@@ -1,0 +1,201 @@
+//! Frames: a big-endian `u32` length, then one postcard message.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::limits::{IDLE, MAX_FRAME};
+
+/// Why a frame could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameFault {
+    /// The other side ended the stream.
+    #[error("the connection ended")]
+    Ended,
+    /// Nothing came for too long.
+    #[error("nothing came for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// A frame longer than allowed.
+    #[error("a frame of {0} bytes, longer than allowed")]
+    TooLong(usize),
+    /// Bytes that are no message.
+    #[error("bytes that are no message of this protocol")]
+    Malformed,
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Io(#[source] std::io::Error),
+}
+
+impl From<std::io::Error> for FrameFault {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::Ended,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Appends a message as a frame.
+///
+/// # Errors
+/// [`FrameFault::TooLong`] for what no reader would take; the buffer is then as it was.
+pub fn encode(message: &impl Serialize, into: &mut Vec<u8>) -> Result<(), FrameFault> {
+    let start = into.len();
+    into.extend([0; 4]);
+    let result = postcard::to_io(message, &mut *into).map(|_| ());
+    let length = into.len() - start - 4;
+    if result.is_err() || length > MAX_FRAME {
+        into.truncate(start);
+        return Err(FrameFault::TooLong(length));
+    }
+    into[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
+    Ok(())
+}
+
+/// Writes a message and flushes it.
+///
+/// # Errors
+/// As the stream says, or [`FrameFault::Silent`] where the other side takes nothing for [`IDLE`].
+pub async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> Result<(), FrameFault> {
+    let mut frame = Vec::new();
+    encode(message, &mut frame)?;
+    write_raw(stream, &frame).await?;
+    timeout(IDLE, stream.flush()).await.map_err(|_| FrameFault::Silent(IDLE))??;
+    Ok(())
+}
+
+/// Writes bytes that are frames already; every part must get away within [`IDLE`].
+///
+/// # Errors
+/// As for [`write`].
+pub async fn write_raw(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), FrameFault> {
+    while !bytes.is_empty() {
+        let written = timeout(IDLE, stream.write(bytes)).await.map_err(|_| FrameFault::Silent(IDLE))??;
+        if written == 0 {
+            return Err(FrameFault::Ended);
+        }
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// Reads frames from a stream through one buffer of its own. Not cancel-safe: a reader whose
+/// read was dropped half-way must be dropped too.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    stream: R,
+    frame: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// A reader of this stream.
+    pub fn new(stream: R) -> Self {
+        Self { stream, frame: Vec::new() }
+    }
+
+    /// The next message, of at most [`MAX_FRAME`] bytes, within [`IDLE`].
+    ///
+    /// # Errors
+    /// See [`FrameFault`].
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<T, FrameFault> {
+        self.next_within(IDLE, MAX_FRAME).await
+    }
+
+    /// The next message, of at most `max` bytes, whole within `patience`.
+    ///
+    /// # Errors
+    /// See [`FrameFault`].
+    pub async fn next_within<T: DeserializeOwned>(&mut self, patience: Duration, max: usize) -> Result<T, FrameFault> {
+        timeout(patience, self.read_frame(max)).await.map_err(|_| FrameFault::Silent(patience))??;
+        decode(&self.frame)
+    }
+
+    async fn read_frame(&mut self, max: usize) -> Result<(), FrameFault> {
+        let length = self.stream.read_u32().await? as usize;
+        if length > max {
+            return Err(FrameFault::TooLong(length));
+        }
+        self.frame.resize(length, 0);
+        self.stream.read_exact(&mut self.frame).await?;
+        Ok(())
+    }
+
+    /// The raw bytes that follow a chunk's header, appended to `into`; `length` is checked by
+    /// the caller. Some of them must come within every [`IDLE`].
+    ///
+    /// # Errors
+    /// See [`FrameFault`].
+    pub async fn raw(&mut self, length: usize, into: &mut Vec<u8>) -> Result<(), FrameFault> {
+        let mut rest = (&mut self.stream).take(length as u64);
+        let end = into.len() + length;
+        into.reserve(length);
+        while into.len() < end {
+            let read = timeout(IDLE, rest.read_buf(into)).await.map_err(|_| FrameFault::Silent(IDLE))??;
+            if read == 0 {
+                return Err(FrameFault::Ended);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One message and nothing after it.
+fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, FrameFault> {
+    match postcard::take_from_bytes(frame) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(FrameFault::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::message::{Receiving, Sending};
+
+    async fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameFault> {
+        FrameReader::new(bytes).next().await
+    }
+
+    #[tokio::test]
+    async fn a_frame_comes_back() {
+        let mut frame = Vec::new();
+        encode(&Sending::End, &mut frame).unwrap();
+        assert_eq!(frame, [0, 0, 0, 1, 6]);
+        assert_eq!(read::<Sending>(&frame).await.unwrap(), Sending::End);
+    }
+
+    #[tokio::test]
+    async fn a_long_frame_is_refused_before_it_is_read() {
+        let fault = read::<Sending>(&u32::MAX.to_be_bytes()).await.unwrap_err();
+        assert!(matches!(fault, FrameFault::TooLong(_)), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_trailing_byte_is_refused() {
+        let fault = read::<Sending>(&[0, 0, 0, 2, 6, 0]).await.unwrap_err();
+        assert!(matches!(fault, FrameFault::Malformed), "{fault}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_without_end_is_given_up() {
+        let (mut ours, theirs) = tokio::io::duplex(64);
+        ours.write_all(&[0, 0, 0, 9, 1]).await.unwrap();
+        let fault = FrameReader::new(theirs).next::<Sending>().await.unwrap_err();
+        assert!(matches!(fault, FrameFault::Silent(_)), "{fault}");
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Sending>(&bytes);
+            let _ = decode::<Receiving>(&bytes);
+            let _ = decode::<crate::wire::hello::Hello>(&bytes);
+            let _ = decode::<crate::wire::message::Opening>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Every limit of the protocol. A peer raises none of them.
+
+use std::time::Duration;
+
+/// Longest frame, in bytes, without the raw bytes that follow a chunk's header.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// Longest first message of a connection, in bytes: nobody is authenticated by more.
+pub const MAX_HELLO: usize = 4 * 1024;
+
+/// Most entries of one page of a manifest, of a listing or of outcomes.
+pub const MAX_PAGE: usize = 1024;
+
+/// A page is closed once it holds this many bytes.
+pub const PAGE_BYTES: usize = 48 * 1024;
+
+/// Most entries of an offer.
+pub const MAX_ENTRIES: usize = 4_000_000;
+
+/// Most paths that one pull may ask for.
+pub const MAX_WANTED: usize = 256;
+
+/// How long the TLS handshake may take.
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// How long the other side may take for its `Hello` and what it wants.
+pub const GREETING: Duration = Duration::from_secs(5);
+
+/// How long a connection may be silent. Whoever has nothing to say keeps it alive.
+pub const IDLE: Duration = Duration::from_secs(30);
+
+/// How often a side with nothing else to say keeps the connection alive.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// How often a receiver tells how far it is.
+pub const PROGRESS: Duration = Duration::from_millis(250);
+
+/// How long a person may think about a question.
+pub const PROMPT: Duration = Duration::from_secs(10 * 60);

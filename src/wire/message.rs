@@ -1,0 +1,182 @@
+//! Everything said after the `Hello`s. New messages go to the end of their enum: a message's
+//! place is its number on the wire.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::EntryDigest;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::TransferId;
+use crate::base::manifest::{Entry, Have, Outcome, Stamp};
+use crate::base::path::RelPath;
+
+/// What the side that dialled wants, with the nonce it had committed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The nonce whose hash its `Hello` had.
+    pub nonce: [u8; 32],
+    /// What it wants.
+    pub request: Request,
+}
+
+/// What can be wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// To send: [`Sending`] follows from this side, [`Receiving`] from the other.
+    Push,
+    /// To be sent these paths, all shares if there are none: [`Sending`] follows from the other.
+    Pull(Vec<RelPath>),
+    /// To be told what a folder holds: [`Listing`] follows from the other side.
+    List(Option<RelPath>),
+    /// To compare key words and trust one another: [`Pairing`] follows from the other side.
+    Pair,
+}
+
+/// What a sender says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sending {
+    /// First: which transfer, and how the manifest will be known.
+    Offer {
+        /// Its id.
+        transfer: TransferId,
+        /// SHA-256 over its outermost names: tells what an earlier try of the same left behind.
+        set: [u8; 32],
+    },
+    /// Some more of the manifest.
+    Page(Vec<Entry>),
+    /// The manifest is complete.
+    PagesEnd {
+        /// How many entries it had.
+        entries: u64,
+        /// How many bytes it announced.
+        bytes: u64,
+    },
+    /// Some bytes. `length` raw bytes follow the frame, then the 32 bytes of their SHA-256.
+    Chunk(ChunkHead),
+    /// An entry is through.
+    EntryEnd {
+        /// Which, by its place in the manifest.
+        entry: u32,
+        /// Its length, which for a pipe is known only now.
+        size: u64,
+        /// Its digest.
+        digest: EntryDigest,
+        /// When it was last changed, if it is a file.
+        modified: Option<Stamp>,
+    },
+    /// An entry cannot be sent: it vanished, changed or cannot be read.
+    EntryGone {
+        /// Which.
+        entry: u32,
+        /// Why.
+        fault: Fault,
+    },
+    /// Everything is through; a [`Receipt`] is expected.
+    End,
+    /// Nothing to say for now.
+    KeepAlive,
+    /// It ends here.
+    Abort(Fault),
+}
+
+/// What stands before a chunk's raw bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkHead {
+    /// Which entry, by its place in the manifest.
+    pub entry: u32,
+    /// Which chunk of it.
+    pub index: u32,
+    /// How many bytes follow, at most a whole chunk.
+    pub length: u32,
+}
+
+/// What a receiver says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receiving {
+    /// A person is being asked.
+    Asking,
+    /// Yes. What it has already follows, page by page.
+    Accept,
+    /// No.
+    Decline {
+        /// Of which kind.
+        kind: FaultKind,
+        /// Why, for a person.
+        reason: crate::base::text::PeerText,
+    },
+    /// What it has of the next entries, in the order of the manifest.
+    Have(Vec<Have>),
+    /// How far it is, all told.
+    Progress {
+        /// Bytes verified and written.
+        bytes: u64,
+        /// Entries complete.
+        entries: u64,
+    },
+    /// Everything came; it is being synced and put into place.
+    Settling,
+    /// What became of the next entries, in the order of the manifest.
+    Outcomes(Vec<Outcome>),
+    /// Its word on all of it; the last message.
+    Receipt(Receipt),
+    /// Nothing to say for now.
+    KeepAlive,
+    /// It ends here.
+    Abort(Fault),
+}
+
+/// The receiver's signed word: these entries are verified, synced and in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// SHA-256 over the transfer's id and every entry's digest and outcome; see
+    /// [`crate::flow::receipt`].
+    pub statement: [u8; 32],
+    /// Ed25519 over a domain tag and the statement, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// What the side that lists says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listing {
+    /// Some more of the folder.
+    Page(Vec<Entry>),
+    /// That was all.
+    End,
+    /// It cannot be listed.
+    Abort(Fault),
+}
+
+/// What the side that was asked to pair says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pairing {
+    /// A person is comparing the words.
+    Asking,
+    /// They are the same, and this side now trusts the other.
+    Agreed,
+    /// They are not, or nobody can look.
+    Refused(Fault),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of messages on the wire: a change here is a new protocol.
+    #[test]
+    fn golden_bytes() {
+        let bytes = |m: &Sending| postcard::to_allocvec(m).unwrap();
+        assert_eq!(bytes(&Sending::Chunk(ChunkHead { entry: 300, index: 1, length: 5 })), [3, 0xac, 2, 1, 5]);
+        assert_eq!(bytes(&Sending::End), [6]);
+        assert_eq!(bytes(&Sending::KeepAlive), [7]);
+        let path = RelPath::parse("a/b").unwrap();
+        assert_eq!(postcard::to_allocvec(&Request::Pull(vec![path])).unwrap(), b"\x01\x01\x03a/b");
+        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal])).unwrap(), [3, 1, 1]);
+        let fault = Fault::new(FaultKind::Disk, "full");
+        assert_eq!(postcard::to_allocvec(&Receiving::Abort(fault)).unwrap(), b"\x09\x05\x04full");
+    }
+
+    #[test]
+    fn a_climbing_path_is_no_message() {
+        let bytes = b"\x01\x01\x04../x";
+        assert!(postcard::from_bytes::<Request>(bytes).is_err());
+    }
+}

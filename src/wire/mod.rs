@@ -1,0 +1,7 @@
+//! The wire: what is said, in which bytes, and the limits of each. `man/ftx-protocol.7` tells
+//! others the same.
+
+pub mod frame;
+pub mod hello;
+pub mod limits;
+pub mod message;
