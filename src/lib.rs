@@ -16,7 +16,7 @@
 //!
 //! # Where a push is …
 //!
-//! * typed: `cli::push`; its target found: `find::ladder`, dialled: `link::dial`
+//! * typed: `cli::push`; its target found: `find::ladder`, dialled: [`link::dial`]
 //! * decided: `node::policy`, asked: `cli::ui::prompt`
 //! * sent: `flow::send`, its bytes read and hashed by `flow::pump` from `disk::source`
 //! * received: `flow::receive`, checked by `flow::intake`, written by `disk::partial`, put into
@@ -24,4 +24,5 @@
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in `flow::send`
 
 pub mod base;
+pub mod link;
 pub mod wire;

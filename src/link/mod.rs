@@ -1,0 +1,6 @@
+//! An authenticated, encrypted stream to one peer: keys, TLS 1.3, dialling, listening.
+
+pub mod dial;
+pub mod key;
+pub mod listen;
+pub mod tls;
