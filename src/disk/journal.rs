@@ -1,0 +1,261 @@
+//! The journal of a transfer: which chunks of which files are already safe.
+//!
+//! Format, version 1: `ftxj`, a version byte, 16 bytes that name the system's boot; then records,
+//! each a big-endian `u16` length, a postcard [`Record`], and the first 4 bytes of its SHA-256. A
+//! record that is cut off or damaged ends the journal. After a reboot only what stands before the
+//! last [`Record::Synced`] counts: what came later may never have reached the disk.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::base::digest::{ChunkHash, chunks_of};
+use crate::base::manifest::Stamp;
+use crate::base::path::RelPath;
+
+const MAGIC: [u8; 5] = *b"ftxj\x01";
+
+/// Records are written together once they fill this many bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Record {
+    /// What follows under `file` belongs to this file. A path that comes again starts over.
+    File { file: u32, path: RelPath, size: u64, modified: Stamp },
+    /// This chunk is in the staged file.
+    Chunk { file: u32, index: u32, hash: ChunkHash },
+    /// Everything before this is on the disk.
+    Synced,
+}
+
+/// What an earlier try left of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Its size when it was offered.
+    pub(super) size: u64,
+    /// Its time when it was offered.
+    pub(super) modified: Stamp,
+    /// The chunks that are there.
+    pub(super) chunks: Vec<Option<ChunkHash>>,
+}
+
+/// A journal being written.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    buffer: Vec<u8>,
+    next: u32,
+}
+
+impl Journal {
+    /// Begins a journal in an empty file, with what is kept from an earlier one.
+    pub(super) fn begin(file: File, kept: &HashMap<RelPath, Kept>) -> io::Result<Self> {
+        let mut journal = Self { file, buffer: MAGIC.to_vec(), next: 0 };
+        journal.buffer.extend(boot());
+        for (path, kept) in kept {
+            let file = journal.start(path, kept.size, kept.modified)?;
+            for (index, hash) in kept.chunks.iter().enumerate() {
+                if let Some(hash) = hash {
+                    journal.chunk(file, index as u32, *hash)?;
+                }
+            }
+        }
+        if !kept.is_empty() {
+            journal.append(&Record::Synced)?;
+        }
+        journal.flush()?;
+        Ok(journal)
+    }
+
+    /// Notes that a file begins; the number stands for it from now on.
+    pub(super) fn start(&mut self, path: &RelPath, size: u64, modified: Stamp) -> io::Result<u32> {
+        let file = self.next;
+        self.next += 1;
+        self.append(&Record::File { file, path: path.clone(), size, modified })?;
+        Ok(file)
+    }
+
+    /// Notes that a chunk has been written.
+    pub(super) fn chunk(&mut self, file: u32, index: u32, hash: ChunkHash) -> io::Result<()> {
+        self.append(&Record::Chunk { file, index, hash })
+    }
+
+    /// Notes that everything so far has been synced.
+    pub(super) fn synced(&mut self) -> io::Result<()> {
+        self.append(&Record::Synced)?;
+        self.flush()?;
+        self.file.sync_data()
+    }
+
+    /// Hands what is buffered to the system.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Record) -> io::Result<()> {
+        let bytes = postcard::to_allocvec(record).map_err(io::Error::other)?;
+        let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.buffer.extend(length.to_be_bytes());
+        self.buffer.extend(&bytes);
+        self.buffer.extend(&Sha256::digest(&bytes)[..4]);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Best effort: what is not noted is sent again.
+        let _ = self.flush();
+    }
+}
+
+/// Reads what a journal says; an unreadable one says nothing.
+pub(super) fn load(mut file: &File) -> HashMap<RelPath, Kept> {
+    let mut bytes = Vec::new();
+    match file.read_to_end(&mut bytes) {
+        Ok(_) => parse(&bytes, boot()),
+        Err(_) => HashMap::new(),
+    }
+}
+
+fn parse(bytes: &[u8], boot: [u8; 16]) -> HashMap<RelPath, Kept> {
+    let Some(rest) = bytes.strip_prefix(&MAGIC).filter(|rest| rest.len() >= 16) else {
+        return HashMap::new();
+    };
+    let (written_in, rest) = rest.split_at(16);
+    let mut records = records(rest);
+    if written_in != boot {
+        let synced = records.iter().rposition(|r| *r == Record::Synced).unwrap_or(0);
+        records.truncate(synced);
+    }
+    replay(records)
+}
+
+fn records(mut rest: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        if after.len() < length + 4 {
+            break;
+        }
+        let (bytes, after) = after.split_at(length);
+        let (check, after) = after.split_at(4);
+        match postcard::take_from_bytes(bytes) {
+            Ok((record, [])) if Sha256::digest(bytes)[..4] == *check => records.push(record),
+            _ => break,
+        }
+        rest = after;
+    }
+    records
+}
+
+fn replay(records: Vec<Record>) -> HashMap<RelPath, Kept> {
+    let mut paths = HashMap::new();
+    let mut kept: HashMap<RelPath, Kept> = HashMap::new();
+    for record in records {
+        match record {
+            Record::File { file, path, size, modified } => {
+                kept.insert(path.clone(), Kept { size, modified, chunks: Vec::new() });
+                paths.insert(file, path);
+            }
+            Record::Chunk { file, index, hash } => {
+                let Some(file) = paths.get(&file).and_then(|path| kept.get_mut(path)) else { continue };
+                if chunks_of(file.size).is_some_and(|count| index < count) {
+                    let needed = (index as usize + 1).max(file.chunks.len());
+                    file.chunks.resize(needed, None);
+                    file.chunks[index as usize] = Some(hash);
+                }
+            }
+            Record::Synced => {}
+        }
+    }
+    kept
+}
+
+/// What names this boot of the system; where it has no name, another one each time, so that
+/// nothing unsynced is trusted.
+fn boot() -> [u8; 16] {
+    let named = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let named = named.and_then(|text| uuid::Uuid::parse_str(text.trim()).ok());
+    *named.unwrap_or_else(uuid::Uuid::now_v7).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WHEN: Stamp = Stamp { seconds: 1, nanos: 2 };
+
+    fn written(with_sync: bool) -> Vec<u8> {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut journal = Journal::begin(file.try_clone().unwrap(), &HashMap::new()).unwrap();
+        let path = RelPath::parse("tree/a.iso").unwrap();
+        let number = journal.start(&path, 3 << 20, WHEN).unwrap();
+        journal.chunk(number, 2, ChunkHash([2; 32])).unwrap();
+        if with_sync {
+            journal.synced().unwrap();
+        }
+        journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
+        journal.flush().unwrap();
+        file.rewind().unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn chunks(kept: &HashMap<RelPath, Kept>) -> Vec<bool> {
+        kept.values().flat_map(|k| k.chunks.iter().map(Option::is_some)).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        assert_eq!(chunks(&parse(&written(false), boot())), [true, false, true]);
+    }
+
+    #[test]
+    fn after_a_reboot_only_what_was_synced_counts() {
+        assert_eq!(chunks(&parse(&written(true), [0; 16])), [false, false, true]);
+        assert!(parse(&written(false), [0; 16]).is_empty());
+    }
+
+    #[test]
+    fn a_journal_begun_from_another_says_the_same() {
+        let kept = parse(&written(false), boot());
+        let mut file = tempfile::tempfile().unwrap();
+        Journal::begin(file.try_clone().unwrap(), &kept).unwrap();
+        file.rewind().unwrap();
+        assert_eq!(load(&file), kept);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_journal_never_says_more_than_the_whole(cut in 0usize..400) {
+            let whole = written(true);
+            let cut = cut.min(whole.len());
+            let kept = parse(&whole[..cut], boot());
+            prop_assert!(chunks(&kept).iter().filter(|c| **c).count() <= 2);
+        }
+
+        #[test]
+        fn damage_is_not_believed(at in 21usize..200, flip in 1u8..) {
+            let mut bytes = written(false);
+            let at = at.min(bytes.len() - 1);
+            bytes[at] ^= flip;
+            for kept in parse(&bytes, boot()).values() {
+                for (index, hash) in kept.chunks.iter().enumerate() {
+                    prop_assert!(hash.is_none_or(|h| h == ChunkHash([index as u8; 32])));
+                }
+            }
+        }
+    }
+}

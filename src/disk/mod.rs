@@ -1,0 +1,10 @@
+//! Files below one root: reading what is sent, staging what comes, putting it into place, and our
+//! own small files. Everything here blocks; call it from threads.
+
+pub mod folder;
+mod journal;
+pub mod partial;
+pub mod root;
+mod settle;
+pub mod source;
+pub mod state;

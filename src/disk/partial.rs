@@ -1,0 +1,544 @@
+//! Staging: where a transfer's verified chunks wait until everything is there.
+//!
+//! Below the receiver's folder, `.ftx-partial/<key>/` holds `lock`, `journal` and `data`, the tree
+//! as it comes. The key is made of who sends and of the outermost names, so that the same command
+//! again finds what it left. Only the sender it came from can go on with it.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, FileTimes, TryLockError};
+use std::hash::BuildHasher;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
+use cap_std::fs::{Dir, OpenOptions};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use super::journal::{self, Journal, Kept};
+use super::root::{Folders, Missing, Root};
+use super::settle;
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::{PeerId, TransferId};
+use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome, Stamp};
+use crate::base::path::RelPath;
+
+/// The folder for staging, in every folder that receives.
+pub const STAGING: &str = ".ftx-partial";
+
+/// How far chunks of a pipe may run ahead of the first one missing.
+const STREAM_AHEAD: usize = 256;
+
+/// Bytes written between two syncs, so that a power cut costs no more than this.
+const SYNC_EVERY: u64 = 1 << 30;
+
+/// One transfer's staging.
+#[derive(Debug)]
+pub struct Partial {
+    root: Root,
+    area_name: String,
+    data: Arc<Dir>,
+    kept: HashMap<RelPath, Kept>,
+    journal: Mutex<Journal>,
+    slots: Mutex<Vec<Slot>>,
+    names: Mutex<HashSet<u64>>,
+    hasher: RandomState,
+    bytes: AtomicU64,
+    unsynced: AtomicU64,
+    entries: AtomicU64,
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Entry,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A folder or a link: nothing to write before everything is settled.
+    Plain,
+    /// Chunks are being collected.
+    Open(Box<Work>),
+    /// All there and verified.
+    Staged(EntryDigest),
+    /// An equal file is in place.
+    Equal,
+    /// It will not come.
+    Failed(Fault),
+}
+
+/// A file whose chunks are being collected.
+#[derive(Debug, Default)]
+struct Work {
+    chunks: Vec<Option<ChunkHash>>,
+    got: usize,
+    bytes: u64,
+    number: Option<u32>,
+    end: Option<End>,
+}
+
+/// What the sender says of an entry when it is through.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    /// Its length.
+    pub size: u64,
+    /// Its digest.
+    pub digest: EntryDigest,
+    /// Its time.
+    pub modified: Option<Stamp>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Partial {
+    /// Opens the staging of what `sender` sends under the names that `set` stands for, with what
+    /// an earlier try left. Where another transfer of the same is under way, a fresh one.
+    ///
+    /// # Errors
+    /// A disk fault.
+    pub fn open(root: &Root, sender: PeerId, set: &[u8; 32], transfer: TransferId) -> Result<Self, Fault> {
+        let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
+        let key = HEXLOWER.encode(&key[..16]);
+        let doing = format!("preparing {}", root.shown().join(STAGING).display());
+        let opened = Self::open_area(root, &key).and_then(|opened| match opened {
+            Some(partial) => Ok(Some(partial)),
+            None => Self::open_area(root, &format!("{key}-{transfer}")),
+        });
+        match opened {
+            Ok(Some(partial)) => Ok(partial),
+            Ok(None) => Err(Fault::new(FaultKind::Busy, "the same transfer is under way already")),
+            Err(error) => Err(Fault::disk(doing, &error)),
+        }
+    }
+
+    /// `None` where somebody else is using it.
+    fn open_area(root: &Root, name: &str) -> io::Result<Option<Self>> {
+        let staging = private_folder(root.dir(), STAGING)?;
+        let area = private_folder(&staging, name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).follow(FollowSymlinks::No);
+        let lock = area.open_with("lock", &options)?.into_std();
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let kept = match area.open_with("journal", &super::root::read_nofollow()) {
+            Ok(old) => journal::load(&old.into_std()),
+            Err(_) => HashMap::new(),
+        };
+        options.truncate(true);
+        let fresh = area.open_with("journal.new", &options)?.into_std();
+        let journal = Journal::begin(fresh, &kept)?;
+        area.rename("journal.new", &area, "journal")?;
+        if kept.is_empty() && area.symlink_metadata("data").is_ok() {
+            // Bytes that no journal speaks for are worth nothing.
+            area.remove_dir_all("data")?;
+        }
+        let data = private_folder(&area, "data")?;
+        Ok(Some(Self {
+            root: root.clone(),
+            area_name: name.to_owned(),
+            data: Arc::new(data),
+            kept,
+            journal: Mutex::new(journal),
+            slots: Mutex::default(),
+            names: Mutex::default(),
+            hasher: RandomState::new(),
+            bytes: AtomicU64::new(0),
+            unsynced: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            _lock: lock,
+        }))
+    }
+
+    /// Takes the next entries of the manifest and says what is there of each already.
+    ///
+    /// # Errors
+    /// A disk fault.
+    pub fn admit(&self, page: Vec<Entry>) -> Result<Vec<Have>, Fault> {
+        let mut there = settle::Place::new(&self.root);
+        let mut staged = Folders::new(self.data.clone());
+        let mut haves = Vec::with_capacity(page.len());
+        let mut slots = Vec::with_capacity(page.len());
+        for entry in page {
+            // Only a keyed hash of each path is kept: a million paths would be too much.
+            if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
+                return Err(Fault::protocol(format!("{} is offered twice", entry.path)));
+            }
+            let state = match &entry.kind {
+                EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
+                EntryKind::File { .. } if there.has_equal(&entry) => State::Equal,
+                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
+                EntryKind::Stream => State::Open(Box::default()),
+            };
+            haves.push(match &state {
+                State::Equal => Have::Equal,
+                State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
+                _ => Have::Nothing,
+            });
+            if !matches!(state, State::Open(_)) {
+                self.entries.fetch_add(1, Ordering::Relaxed);
+            }
+            slots.push(Slot { entry, state });
+        }
+        lock(&self.slots).extend(slots);
+        Ok(haves)
+    }
+
+    /// What the journal has of a file, if it still is the same file and its bytes are still there.
+    fn resume(&self, entry: &Entry, staged: &mut Folders) -> Result<Work, Fault> {
+        let EntryKind::File { size, modified, .. } = entry.kind else { return Ok(Work::default()) };
+        let mut work = Work { chunks: vec![None; chunks_of(size).unwrap_or(0) as usize], ..Work::default() };
+        let Some(kept) = self.kept.get(&entry.path) else { return Ok(work) };
+        let name = entry.path.file_name();
+        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(work) };
+        let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
+        if kept.size == size && kept.modified == modified {
+            for (index, hash) in kept.chunks.iter().enumerate() {
+                let end = index as u64 * CHUNK + chunk_length(size, index as u32);
+                if hash.is_some() && length.is_some_and(|length| length >= end) {
+                    work.chunks[index] = *hash;
+                    work.got += 1;
+                    work.bytes += chunk_length(size, index as u32);
+                }
+            }
+        }
+        if work.got == 0 && length.is_some() {
+            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))?;
+        }
+        Ok(work)
+    }
+
+    /// A writer; each thread has its own.
+    pub fn writer(self: &Arc<Self>) -> Writer {
+        Writer { partial: self.clone(), folders: Folders::new(self.data.clone()), open: None }
+    }
+
+    /// Bytes that are written and verified, without what an earlier try left.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Entries that are complete.
+    pub fn entries_complete(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything is staged that a later try can go on with.
+    pub fn holds_something(&self) -> bool {
+        lock(&self.slots).iter().any(|slot| match &slot.state {
+            State::Open(work) => work.got > 0,
+            State::Staged(_) => true,
+            _ => false,
+        })
+    }
+
+    /// Syncs everything, puts it into place without replacing anything, and clears the staging.
+    /// Returns each entry's outcome and, where bytes came, its digest.
+    ///
+    /// # Errors
+    /// A disk fault; what is staged then stays.
+    pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
+        let slots = std::mem::take(&mut *lock(&self.slots));
+        let mut staged = 0;
+        let mut entries = Vec::with_capacity(slots.len());
+        for Slot { entry, state } in slots {
+            let (outcome, digest) = match state {
+                State::Plain => (Outcome::Placed, None),
+                State::Staged(digest) => {
+                    staged += 1;
+                    (Outcome::Placed, Some(digest))
+                }
+                State::Equal => (Outcome::Equal, None),
+                State::Failed(fault) => (Outcome::Failed(fault), None),
+                State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
+            };
+            entries.push((entry, outcome, digest));
+        }
+        let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
+        let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
+        settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
+        // Losing the leftovers' removal loses nothing: what is there is in place.
+        let _ = self.clear();
+        Ok(entries)
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        let staging = self.root.dir().open_dir_nofollow(STAGING)?;
+        staging.remove_dir_all(&self.area_name)?;
+        // Fails, as it should, while another transfer is using it.
+        self.root.dir().remove_dir(STAGING)
+    }
+
+    /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
+    pub fn leave(&self) {
+        if self.holds_something() {
+            let _ = self.checkpoint();
+        } else {
+            let _ = self.clear();
+        }
+    }
+
+    fn checkpoint(&self) -> io::Result<()> {
+        sync_all_below(&self.data)?;
+        lock(&self.journal).synced()
+    }
+}
+
+/// Makes everything written below a folder durable with one call where the system has it.
+pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, openat, syncfs};
+        let open = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(syncfs(open)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        for entry in dir.entries()? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                sync_all_below(&entry.open_dir()?)?;
+            } else if kind.is_file() {
+                entry.open_with(OpenOptions::new().read(true).write(true))?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
+    let mut builder = cap_std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use cap_std::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    #[cfg(not(unix))]
+    let _ = &mut builder;
+    match dir.create_dir_with(name, &builder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    dir.open_dir_nofollow(name)
+}
+
+fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
+    slots.get_mut(entry as usize).ok_or_else(|| Fault::protocol("an entry that was not offered"))
+}
+
+fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
+    let mut runs: Vec<ChunkRun> = Vec::new();
+    for (index, _) in chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some()) {
+        let index = index as u32;
+        let full = runs.len() == Have::MAX_RUNS;
+        match runs.last_mut() {
+            Some(run) if run.first + run.count == index => run.count += 1,
+            _ if full => break,
+            _ => runs.push(ChunkRun { first: index, count: 1 }),
+        }
+    }
+    runs
+}
+
+/// Writes verified chunks into staging.
+#[derive(Debug)]
+pub struct Writer {
+    partial: Arc<Partial>,
+    folders: Folders,
+    open: Option<(u32, File)>,
+}
+
+impl Writer {
+    /// Writes a chunk of an entry.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered; a disk fault.
+    pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
+        let path = self.expect(entry, chunk)?;
+        let file = self.file(entry, &path)?;
+        let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
+        written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
+        self.note(entry, chunk)?;
+        let length = chunk.bytes().len() as u64;
+        self.partial.bytes.fetch_add(length, Ordering::Relaxed);
+        if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
+            self.partial.unsynced.store(0, Ordering::Relaxed);
+            self.partial.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that an entry is through; it is complete once its last chunk is written.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered; a disk fault.
+    pub fn end(&mut self, entry: u32, end: End) -> Result<(), Fault> {
+        let empty = {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let announced = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
+            let State::Open(work) = &mut slot.state else { return Err(Fault::protocol("an entry ended twice")) };
+            if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
+                return Err(Fault::protocol("an entry ended otherwise than announced"));
+            }
+            if chunks_of(end.size).is_none_or(|count| (count as usize) < work.chunks.len()) {
+                return Err(Fault::protocol("an entry ended before its last chunk"));
+            }
+            work.end = Some(end);
+            (end.size == 0).then(|| slot.entry.path.clone())
+        };
+        if let Some(path) = empty {
+            self.file(entry, &path)?;
+        }
+        self.finish_if_complete(entry)
+    }
+
+    /// Notes that the sender cannot send an entry after all.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered.
+    pub fn give_up(&mut self, entry: u32, fault: Fault) -> Result<(), Fault> {
+        let mut slots = lock(&self.partial.slots);
+        let slot = slot(&mut slots, entry)?;
+        if !matches!(slot.state, State::Open(_)) {
+            return Err(Fault::protocol("an entry ended twice"));
+        }
+        slot.state = State::Failed(fault);
+        self.partial.entries.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Checks that a chunk belongs to what was accepted; says where it goes.
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
+        let mut slots = lock(&self.partial.slots);
+        let slot = slot(&mut slots, entry)?;
+        let path = slot.entry.path.clone();
+        let State::Open(work) = &mut slot.state else {
+            return Err(Fault::protocol("bytes of an entry that needs none"));
+        };
+        let index = chunk.index() as usize;
+        let length = chunk.bytes().len() as u64;
+        let fits = match slot.entry.kind {
+            EntryKind::File { size, .. } => length > 0 && length == chunk_length(size, chunk.index()),
+            _ => length > 0 && work.end.is_none() && index < work.got + STREAM_AHEAD,
+        };
+        if !fits || work.chunks.get(index).is_some_and(Option::is_some) {
+            return Err(Fault::protocol("a chunk that was not announced"));
+        }
+        if work.number.is_none()
+            && let EntryKind::File { size, modified, .. } = slot.entry.kind
+        {
+            let mut journal = lock(&self.partial.journal);
+            let number = journal.start(&path, size, modified).and_then(|number| {
+                let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
+                earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
+                Ok(number)
+            });
+            work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
+        }
+        Ok(path)
+    }
+
+    /// Notes a chunk that has been written.
+    fn note(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
+        {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let State::Open(work) = &mut slot.state else {
+                return Err(Fault::protocol("bytes of an entry that has ended"));
+            };
+            let index = chunk.index() as usize;
+            if work.chunks.len() <= index {
+                work.chunks.resize(index + 1, None);
+            }
+            if work.chunks[index].replace(chunk.hash()).is_none() {
+                work.got += 1;
+                work.bytes += chunk.bytes().len() as u64;
+            }
+            if let Some(number) = work.number {
+                let mut journal = lock(&self.partial.journal);
+                let noted = journal.chunk(number, chunk.index(), chunk.hash());
+                // Of large files every chunk is noted at once, so that a killed process loses none.
+                let whole = chunk.bytes().len() as u64 == CHUNK;
+                let noted = if whole { noted.and_then(|()| journal.flush()) } else { noted };
+                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
+            }
+        }
+        self.finish_if_complete(entry)
+    }
+
+    /// Once everything of an entry is there: compares its digest, sets its time and mode.
+    fn finish_if_complete(&mut self, entry: u32) -> Result<(), Fault> {
+        let (path, end, executable, good) = {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let State::Open(work) = &slot.state else { return Ok(()) };
+            let Some(end) = work.end else { return Ok(()) };
+            if work.got < chunks_of(end.size).unwrap_or(u32::MAX) as usize {
+                return Ok(());
+            }
+            let digest = EntryDigest::over(end.size, work.chunks.iter().flatten());
+            let good = work.bytes == end.size && digest == end.digest;
+            let executable = matches!(slot.entry.kind, EntryKind::File { executable: true, .. });
+            slot.state = if good {
+                State::Staged(digest)
+            } else {
+                let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
+                State::Failed(Fault::new(FaultKind::Integrity, text))
+            };
+            (slot.entry.path.clone(), end, executable, good)
+        };
+        self.partial.entries.fetch_add(1, Ordering::Relaxed);
+        let file = self.file(entry, &path)?;
+        let finished = if good { finish(file, end.modified, executable) } else { file.set_len(0) };
+        self.open = None;
+        if !good {
+            let dir = self.folders.holding(&path, Missing::Fail);
+            let _ = dir.and_then(|dir| dir.remove_file(path.file_name().as_str()));
+        }
+        finished.map_err(|error| Fault::disk(format!("finishing {path}"), &error))
+    }
+
+    /// The staged file of an entry, opened once for a run of its chunks.
+    fn file(&mut self, entry: u32, path: &RelPath) -> Result<&mut File, Fault> {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
+            let mut options = OpenOptions::new();
+            // Chunks may come through several writers; whoever is first makes the file.
+            options.write(true).create(true).truncate(false).follow(FollowSymlinks::No);
+            let dir = self.folders.holding(path, Missing::Create);
+            let opened = dir.and_then(|dir| dir.open_with(path.file_name().as_str(), &options));
+            let file = opened.map_err(|error| Fault::disk(format!("creating {path}"), &error))?;
+            self.open = Some((entry, file.into_std()));
+        }
+        match &mut self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(Fault::new(FaultKind::Other, "no file is open")),
+        }
+    }
+}
+
+fn finish(file: &File, modified: Option<Stamp>, executable: bool) -> io::Result<()> {
+    #[cfg(unix)]
+    if executable {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata()?.permissions().mode();
+        // Whoever may read it may run it: what the umask took away stays away.
+        file.set_permissions(PermissionsExt::from_mode(mode | ((mode & 0o444) >> 2)))?;
+    }
+    #[cfg(not(unix))]
+    let _ = executable;
+    match modified.and_then(Stamp::to_system) {
+        Some(time) => file.set_times(FileTimes::new().set_modified(time)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,188 @@
+//! One directory handle below which everything happens. No link is followed on the way down.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
+
+use crate::base::fault::Fault;
+use crate::base::path::RelPath;
+
+/// A folder opened once; paths from elsewhere are resolved below it and nowhere else.
+#[derive(Debug, Clone)]
+pub struct Root {
+    dir: Arc<Dir>,
+    shown: PathBuf,
+}
+
+impl Root {
+    /// Opens a folder that exists.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        Ok(Self { dir: Arc::new(dir), shown: path.to_owned() })
+    }
+
+    /// Opens a folder, making it first where it is not there.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn open_or_create(path: &Path) -> io::Result<Self> {
+        Dir::create_ambient_dir_all(path, ambient_authority())?;
+        Self::open(path)
+    }
+
+    /// The handle.
+    pub fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    /// Where it is, for messages.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Whether something can be created here: tries it.
+    ///
+    /// # Errors
+    /// A disk fault that names the folder.
+    pub fn check_writable(&self) -> Result<(), Fault> {
+        let probe = format!(".ftx-probe-{}", uuid::Uuid::now_v7());
+        let made = self.dir.create_dir(&probe).and_then(|()| self.dir.remove_dir(&probe));
+        made.map_err(|error| Fault::disk(format!("writing to {}", self.shown.display()), &error))
+    }
+
+    /// Bytes that may still be written here; `None` where the system does not tell us.
+    pub fn free_space(&self) -> Option<u64> {
+        #[cfg(unix)]
+        {
+            let stat = rustix::fs::fstatvfs(&*self.dir).ok()?;
+            Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        }
+        #[cfg(not(unix))]
+        None
+    }
+}
+
+/// Options that open a file to read and never through a link.
+pub(super) fn read_nofollow() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No);
+    options
+}
+
+/// What to do about a folder that is missing on the way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Make it.
+    Create,
+    /// Fail.
+    Fail,
+}
+
+/// Folders below a root, opened once and kept while they are in use.
+#[derive(Debug)]
+pub(super) struct Folders {
+    root: Arc<Dir>,
+    open: HashMap<RelPath, Arc<Dir>>,
+}
+
+/// Most folders kept open at once.
+const KEPT_OPEN: usize = 64;
+
+impl Folders {
+    pub(super) fn new(root: Arc<Dir>) -> Self {
+        Self { root, open: HashMap::new() }
+    }
+
+    /// The folder that holds `path`, reached one component at a time.
+    pub(super) fn holding(&mut self, path: &RelPath, missing: Missing) -> io::Result<Arc<Dir>> {
+        match path.parent() {
+            Some(parent) => self.folder(&parent, missing),
+            None => Ok(self.root.clone()),
+        }
+    }
+
+    /// The folder at `path`.
+    pub(super) fn folder(&mut self, path: &RelPath, missing: Missing) -> io::Result<Arc<Dir>> {
+        if let Some(dir) = self.open.get(path) {
+            return Ok(dir.clone());
+        }
+        let above = self.holding(path, missing)?;
+        let name = path.file_name();
+        let dir = match above.open_dir_nofollow(name.as_str()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Create => {
+                match above.create_dir(name.as_str()) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => above.open_dir_nofollow(name.as_str())?,
+                }
+            }
+            opened => opened?,
+        };
+        if self.open.len() >= KEPT_OPEN {
+            self.open.clear();
+        }
+        let dir = Arc::new(dir);
+        self.open.insert(path.clone(), dir.clone());
+        Ok(dir)
+    }
+}
+
+/// Makes what was renamed or created in a folder survive a power cut.
+pub(super) fn sync_folder(dir: &Dir) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Mode, OFlags, fsync, openat};
+        let open = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(fsync(open)?)
+    }
+    #[cfg(not(unix))]
+    {
+        // Windows writes its directory changes through the journal of the file system.
+        let _ = dir;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn folders_are_made_below_the_root() {
+        let home = tempfile::tempdir().unwrap();
+        let root = Root::open_or_create(&home.path().join("in/box")).unwrap();
+        let mut folders = Folders::new(root.dir().clone());
+        assert!(folders.holding(&path("a/b/c"), Missing::Fail).is_err());
+        folders.holding(&path("a/b/c"), Missing::Create).unwrap();
+        assert!(home.path().join("in/box/a/b").is_dir());
+        assert!(root.free_space().is_none_or(|free| free > 0));
+        root.check_writable().unwrap();
+        sync_folder(root.dir()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_on_the_way_down_is_never_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("inside")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), home.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("inside", home.path().join("in")).unwrap();
+        let root = Root::open(home.path()).unwrap();
+        let mut folders = Folders::new(root.dir().clone());
+        assert!(folders.holding(&path("out/x"), Missing::Create).is_err());
+        assert!(folders.holding(&path("in/x"), Missing::Create).is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,482 @@
+//! Putting what is staged into place: synced, renamed, never over anything.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use cap_fs_ext::DirExt;
+use cap_std::fs::{Dir, File};
+
+use super::partial::sync_all_below;
+use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
+use crate::base::digest::EntryDigest;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
+use crate::base::path::{Name, RelPath};
+
+/// Most numbered names tried: `name (1)` to `name (999)`.
+const MOST_NUMBERS: u32 = 999;
+
+/// Up to this many files are synced one by one; more, together with their file system.
+const SYNC_SINGLY: usize = 16;
+
+/// The folder that receives, asked for what is in place already.
+pub(super) struct Place {
+    folders: Folders,
+}
+
+impl Place {
+    pub(super) fn new(root: &Root) -> Self {
+        Self { folders: Folders::new(root.dir().clone()) }
+    }
+
+    /// Whether a file of this name, or of its numbered names, has the size and time of `entry`.
+    pub(super) fn has_equal(&mut self, entry: &Entry) -> bool {
+        let EntryKind::File { size, modified, .. } = entry.kind else { return false };
+        let Ok(dir) = self.folders.holding(&entry.path, Missing::Fail) else { return false };
+        let name = entry.path.file_name();
+        for n in 0..=MOST_NUMBERS {
+            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            let Ok(metadata) = dir.symlink_metadata(candidate.as_str()) else { return false };
+            let time = metadata.modified().map(|time| Stamp::of(time.into_std()));
+            if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.matches(modified)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Entries with what became of them.
+pub(super) type Settled = (Entry, Outcome, Option<EntryDigest>);
+
+/// Whether staging may hold more than what is complete now: parts of what failed, or files of an
+/// earlier try that are not offered any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    /// It cannot.
+    None,
+    /// It may; they are removed first.
+    Possible,
+}
+
+/// One settling.
+pub(super) struct Settling {
+    root: Arc<Dir>,
+    data: Arc<Dir>,
+    staged: usize,
+    /// What did not simply get its own name, by its path in the manifest.
+    exceptions: BTreeMap<RelPath, Outcome>,
+    shown: String,
+}
+
+impl Settling {
+    pub(super) fn new(root: &Root, data: Arc<Dir>, staged: usize) -> Self {
+        Self {
+            root: root.dir().clone(),
+            data,
+            staged,
+            exceptions: BTreeMap::new(),
+            shown: root.shown().display().to_string(),
+        }
+    }
+
+    /// Settles everything; writes what became of it into `entries`.
+    pub(super) fn run(&mut self, entries: &mut [Settled], leftovers: Leftovers) -> Result<(), Fault> {
+        let disk = |shown: &str, error: &io::Error| Fault::disk(format!("putting files into {shown}"), error);
+        if leftovers == Leftovers::Possible {
+            let mut good: Vec<&RelPath> =
+                entries.iter().filter(|(.., digest)| digest.is_some()).map(|(entry, ..)| &entry.path).collect();
+            good.sort_unstable();
+            prune(&self.data, None, &good).map_err(|e| disk(&self.shown, &e))?;
+        }
+        self.plain(entries).map_err(|e| disk(&self.shown, &e))?;
+        self.sync(entries).map_err(|e| disk(&self.shown, &e))?;
+        let (data, root) = (self.data.clone(), self.root.clone());
+        self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))?;
+        for (entry, outcome, _) in entries {
+            if *outcome == Outcome::Placed
+                && let Some(other) = self.exception(&entry.path)
+            {
+                *outcome = other;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folders, then the links, in staging.
+    fn plain(&self, entries: &mut [Settled]) -> io::Result<()> {
+        let mut staged = Folders::new(self.data.clone());
+        for (entry, ..) in entries.iter() {
+            if entry.kind == EntryKind::Directory {
+                staged.folder(&entry.path, Missing::Create)?;
+            }
+        }
+        for (entry, outcome, _) in entries.iter_mut() {
+            let EntryKind::Link { target } = &entry.kind else { continue };
+            let dir = staged.holding(&entry.path, Missing::Create)?;
+            match dir.symlink(target.as_str(), entry.path.file_name().as_str()) {
+                // Left by an earlier try, or not what it should be.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && dir
+                            .read_link_contents(entry.path.file_name().as_str())
+                            .is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
+                Err(error) => {
+                    *outcome = Outcome::Failed(Fault::disk(format!("making the link {}", entry.path), &error))
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self, entries: &[Settled]) -> io::Result<()> {
+        if self.staged > SYNC_SINGLY {
+            return sync_all_below(&self.data);
+        }
+        let mut staged = Folders::new(self.data.clone());
+        for (entry, _, digest) in entries {
+            if digest.is_some() {
+                let dir = staged.holding(&entry.path, Missing::Fail)?;
+                let mut options = read_nofollow();
+                options.write(true);
+                dir.open_with(entry.path.file_name().as_str(), &options)?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
+    /// there is merged; a file whose name is taken gets a number, or nothing if it is equal.
+    fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
+        for child in from.entries()? {
+            let child = child?;
+            let own = child.file_name();
+            // Staging holds only what we made ourselves; anything else is not ours to move.
+            let Some(Ok(name)) = own.to_str().map(Name::parse) else { continue };
+            let path = match at {
+                Some(at) => at.join(&name).map_err(io::Error::other)?,
+                None => RelPath::from(name.clone()),
+            };
+            match rename_without_replacing(from, &name, to, &name) {
+                Ok(()) => {}
+                Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
+                Err(error) => return Err(error),
+            }
+        }
+        sync_folder(to)
+    }
+
+    fn taken(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<()> {
+        let ours = from.symlink_metadata(name.as_str())?;
+        if ours.is_dir()
+            && let Ok(there) = to.open_dir_nofollow(name.as_str())
+        {
+            return self.merge(&from.open_dir_nofollow(name.as_str())?, &there, Some(path));
+        }
+        for n in 0..=MOST_NUMBERS {
+            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            if !ours.is_dir() && equal(from, name, to, &candidate)? {
+                from.remove_file(name.as_str())?;
+                self.exceptions.insert(path.clone(), Outcome::Equal);
+                return Ok(());
+            }
+            match rename_without_replacing(from, name, to, &candidate) {
+                Ok(()) => {
+                    let placed = path.with_file_name(&candidate);
+                    self.exceptions.insert(path.clone(), Outcome::PlacedAs(placed));
+                    return Ok(());
+                }
+                Err(error) if is_taken(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
+        self.exceptions.insert(path.clone(), Outcome::Failed(Fault::new(FaultKind::Disk, text)));
+        Ok(())
+    }
+
+    /// What became of `path`, if it is an exception or stands below a folder that is one.
+    fn exception(&self, path: &RelPath) -> Option<Outcome> {
+        if self.exceptions.is_empty() {
+            return None;
+        }
+        if let Some(outcome) = self.exceptions.get(path) {
+            return Some(outcome.clone());
+        }
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            match self.exceptions.get(&folder) {
+                Some(Outcome::PlacedAs(placed)) => {
+                    let rest = &path.as_str()[folder.as_str().len()..];
+                    return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
+                }
+                Some(Outcome::Failed(fault)) => return Some(Outcome::Failed(fault.clone())),
+                _ => above = folder.parent(),
+            }
+        }
+        None
+    }
+}
+
+/// Removes from staging every file that is not among `good` (sorted), and folders left empty.
+fn prune(dir: &Dir, at: Option<&RelPath>, good: &[&RelPath]) -> io::Result<()> {
+    for child in dir.entries()? {
+        let child = child?;
+        let own = child.file_name();
+        let path = own.to_str().and_then(|name| Name::parse(name).ok()).and_then(|name| match at {
+            Some(at) => at.join(&name).ok(),
+            None => Some(RelPath::from(name)),
+        });
+        let is_folder = child.file_type()?.is_dir();
+        match path {
+            Some(path) if is_folder => {
+                prune(&child.open_dir()?, Some(&path), good)?;
+                // Fails, as it should, where something good is in it.
+                let _ = child.remove_dir();
+            }
+            Some(path) if good.binary_search(&&path).is_ok() => {}
+            _ if is_folder => dir.remove_dir_all(&own)?,
+            _ => dir.remove_file(&own)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Renames and fails where the new name is taken, in one step of the file system where it has one.
+fn rename_without_replacing(from: &Dir, name: &Name, to: &Dir, new: &Name) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(from, name.as_str(), to, new.as_str(), RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            done => return Ok(done?),
+        }
+    }
+    // A link to the new name fails where that is taken, as atomically as the rename above.
+    if from.symlink_metadata(name.as_str())?.is_file() {
+        match from.hard_link(name.as_str(), to, new.as_str()) {
+            Ok(()) => return from.remove_file(name.as_str()),
+            Err(error) if is_taken(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    if to.symlink_metadata(new.as_str()).is_ok() {
+        return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+    }
+    from.rename(name.as_str(), to, new.as_str())
+}
+
+/// Whether two names hold the same: regular files with the same bytes, or links to the same place.
+fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Result<bool> {
+    let ours = from.symlink_metadata(name.as_str())?;
+    let Ok(theirs) = to.symlink_metadata(other.as_str()) else { return Ok(false) };
+    if ours.is_symlink() && theirs.is_symlink() {
+        return Ok(from.read_link_contents(name.as_str())? == to.read_link_contents(other.as_str())?);
+    }
+    if !ours.is_file() || !theirs.is_file() || ours.len() != theirs.len() {
+        return Ok(false);
+    }
+    let options = read_nofollow();
+    let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
+    same_bytes(from.open_with(name.as_str(), &options)?, theirs)
+}
+
+fn same_bytes(mut one: File, mut two: File) -> io::Result<bool> {
+    const STRIDE: u64 = 1 << 18;
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    loop {
+        a.clear();
+        b.clear();
+        (&mut one).take(STRIDE).read_to_end(&mut a)?;
+        (&mut two).take(STRIDE).read_to_end(&mut b)?;
+        if a != b {
+            return Ok(false);
+        }
+        if a.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
+    use crate::base::id::{PeerId, TransferId};
+    use crate::base::manifest::Have;
+    use crate::disk::partial::{End, Partial};
+
+    const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
+
+    fn open(home: &Path) -> Arc<Partial> {
+        let root = Root::open(home).unwrap();
+        Arc::new(Partial::open(&root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new()).unwrap())
+    }
+
+    fn file(path: &str, size: usize) -> Entry {
+        let kind = EntryKind::File { size: size as u64, modified: WHEN, executable: true };
+        Entry { path: RelPath::parse(path).unwrap(), kind }
+    }
+
+    fn write(partial: &Arc<Partial>, entry: u32, bytes: &[u8], which: std::ops::Range<usize>) -> Result<(), Fault> {
+        let mut writer = partial.writer();
+        for (index, chunk) in bytes.chunks(CHUNK as usize).enumerate() {
+            if which.contains(&index) {
+                let chunk = VerifiedChunk::verify(index as u32, chunk, ChunkHash::of(chunk)).unwrap();
+                writer.write(entry, &chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(partial: &Arc<Partial>, entry: u32, bytes: &[u8]) -> Result<(), Fault> {
+        let hashes: Vec<_> = bytes.chunks(CHUNK as usize).map(ChunkHash::of).collect();
+        let size = bytes.len() as u64;
+        partial.writer().end(entry, End { size, digest: EntryDigest::over(size, hashes.iter()), modified: Some(WHEN) })
+    }
+
+    fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
+        let partial = open(home);
+        let have = partial.admit(vec![file(path, bytes.len())]).unwrap();
+        if have[0] == Have::Nothing {
+            write(&partial, 0, bytes, 0..usize::MAX).unwrap();
+            end(&partial, 0, bytes).unwrap();
+        }
+        partial.settle().unwrap().remove(0).1
+    }
+
+    #[test]
+    fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
+        assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Equal);
+        let other = send(home.path(), "a.txt", b"other");
+        assert_eq!(other, Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+        assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::Equal);
+        assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
+        assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "staging is cleared");
+    }
+
+    #[test]
+    fn a_tree_merges_into_one_that_is_there() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("tree/sub")).unwrap();
+        fs::write(home.path().join("tree/sub/mine"), "mine").unwrap();
+        fs::write(home.path().join("tree/taken"), "a file").unwrap();
+        let partial = open(home.path());
+        let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::Directory };
+        let entries = vec![
+            folder("tree"),
+            folder("tree/empty"),
+            file("tree/sub/mine", 4),
+            folder("tree/taken"),
+            file("tree/taken/x", 1),
+        ];
+        partial.admit(entries).unwrap();
+        for (entry, bytes) in [(2, &b"your"[..]), (4, b"x")] {
+            write(&partial, entry, bytes, 0..1).unwrap();
+            end(&partial, entry, bytes).unwrap();
+        }
+        let settled = partial.settle().unwrap();
+        let outcomes: Vec<_> = settled.iter().map(|(_, outcome, _)| outcome.clone()).collect();
+        let placed_as = |p: &str| Outcome::PlacedAs(RelPath::parse(p).unwrap());
+        assert_eq!(outcomes[2], placed_as("tree/sub/mine (1)"));
+        assert_eq!(outcomes[3], placed_as("tree/taken (1)"));
+        assert_eq!(outcomes[4], placed_as("tree/taken (1)/x"));
+        assert_eq!(fs::read(home.path().join("tree/sub/mine")).unwrap(), b"mine");
+        assert_eq!(fs::read(home.path().join("tree/taken (1)/x")).unwrap(), b"x");
+        assert!(home.path().join("tree/empty").is_dir());
+    }
+
+    #[test]
+    fn a_second_try_goes_on_where_the_first_stopped() {
+        let home = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|i| (i % 251) as u8).collect();
+        let entry = file("big.iso", bytes.len());
+        let first = open(home.path());
+        assert_eq!(first.admit(vec![entry.clone()]).unwrap(), [Have::Nothing]);
+        write(&first, 0, &bytes, 1..3).unwrap();
+        first.leave();
+        assert!(!home.path().join("big.iso").exists());
+        drop(first);
+
+        let again = open(home.path());
+        let have = again.admit(vec![entry]).unwrap().remove(0);
+        assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK);
+        write(&again, 0, &bytes, 0..1).unwrap();
+        write(&again, 0, &bytes, 3..4).unwrap();
+        end(&again, 0, &bytes).unwrap();
+        let settled = again.settle().unwrap();
+        assert_eq!(settled[0].1, Outcome::Placed);
+        assert_eq!(fs::read(home.path().join("big.iso")).unwrap(), bytes);
+        let metadata = fs::metadata(home.path().join("big.iso")).unwrap();
+        assert_eq!(Stamp::of(metadata.modified().unwrap()), WHEN);
+        #[cfg(unix)]
+        assert_ne!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100, 0);
+    }
+
+    #[test]
+    fn what_was_not_offered_is_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let partial = open(home.path());
+        partial
+            .admit(vec![file("a", 3), Entry { path: RelPath::parse("p").unwrap(), kind: EntryKind::Stream }])
+            .unwrap();
+        assert!(write(&partial, 0, b"four", 0..1).is_err(), "longer than offered");
+        assert!(write(&partial, 7, b"abc", 0..1).is_err(), "no such entry");
+        write(&partial, 0, b"abc", 0..1).unwrap();
+        assert!(write(&partial, 0, b"abc", 0..1).is_err(), "twice");
+        assert!(end(&partial, 0, b"ab").is_err(), "another size");
+        let far = VerifiedChunk::verify(u32::MAX, b"x", ChunkHash::of(b"x")).unwrap();
+        assert!(partial.writer().write(1, &far).is_err(), "far ahead in a pipe");
+        let settled = partial.settle().unwrap();
+        assert!(settled.iter().all(|(_, outcome, _)| !outcome.is_good()));
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_an_earlier_try_left_of_a_file_no_longer_offered_is_not_placed() {
+        let home = tempfile::tempdir().unwrap();
+        let first = open(home.path());
+        first.admit(vec![file("t/gone", 3), file("t/stays", 3)]).unwrap();
+        write(&first, 0, b"old", 0..1).unwrap();
+        write(&first, 1, b"abc", 0..1).unwrap();
+        first.leave();
+        drop(first);
+        let again = open(home.path());
+        again.admit(vec![file("t/stays", 3)]).unwrap();
+        end(&again, 0, b"abc").unwrap();
+        assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
+        assert_eq!(fs::read(home.path().join("t/stays")).unwrap(), b"abc");
+        assert!(!home.path().join("t/gone").exists());
+    }
+
+    #[test]
+    fn a_digest_that_does_not_fit_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let partial = open(home.path());
+        partial.admit(vec![file("a", 3)]).unwrap();
+        write(&partial, 0, b"abc", 0..1).unwrap();
+        end(&partial, 0, b"abd").unwrap();
+        let settled = partial.settle().unwrap();
+        assert!(matches!(&settled[0].1, Outcome::Failed(fault) if fault.kind == FaultKind::Integrity));
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,219 @@
+//! Our own small files: the key and the address book.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::book::{Acquaintance, Book};
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::PeerId;
+
+/// Where our files are.
+#[derive(Debug, Clone)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// The address book as its file has it; `version` is 1.
+#[derive(Debug, Serialize, Deserialize)]
+struct BookFile {
+    version: u32,
+    #[serde(default)]
+    peers: BTreeMap<String, Acquaintance>,
+}
+
+impl State {
+    /// Our files in this folder, which is made when it is first needed.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The file of the private key.
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join("key")
+    }
+
+    /// The file of the address book.
+    pub fn book_file(&self) -> PathBuf {
+        self.folder.join("peers.toml")
+    }
+
+    /// The private key's bytes; at the first start those that `make` gives, kept from then on.
+    ///
+    /// # Errors
+    /// A disk fault, or a key that others may read.
+    pub fn key(&self, make: impl FnOnce() -> Option<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+        let path = self.key_file();
+        match fs::read(&path) {
+            Ok(bytes) => {
+                check_private(&path)?;
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes = make().ok_or_else(|| Fault::new(FaultKind::Other, "the system gives no randomness"))?;
+                match self.write(&path, &bytes, Existing::Keep) {
+                    Ok(()) => Ok(bytes),
+                    // Another process was first: its key is the node's key.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        fs::read(&path).map_err(|e| Fault::disk(format!("reading {}", path.display()), &e))
+                    }
+                    Err(error) => Err(Fault::disk(format!("writing {}", path.display()), &error)),
+                }
+            }
+            Err(error) => Err(Fault::disk(format!("reading {}", path.display()), &error)),
+        }
+    }
+
+    /// The address book; an empty one where there is none yet.
+    ///
+    /// # Errors
+    /// A disk fault, or a file that is no book of this version: it is never overwritten then.
+    pub fn book(&self) -> Result<Book, Fault> {
+        let path = self.book_file();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
+            Err(error) => return Err(Fault::disk(format!("reading {}", path.display()), &error)),
+        };
+        parse_book(&text).ok_or_else(|| {
+            let text = format!("{} is not an address book of this version; mend or remove it", path.display());
+            Fault::new(FaultKind::Disk, text)
+        })
+    }
+
+    /// Changes the address book, one process at a time; the file is replaced as a whole.
+    ///
+    /// # Errors
+    /// As for [`State::book`].
+    pub fn change_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> Result<T, Fault> {
+        let path = self.book_file();
+        let failed = |error: io::Error| Fault::disk(format!("writing {}", path.display()), &error);
+        self.make_folder().map_err(failed)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(self.folder.join("peers.lock"));
+        let lock = lock.map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let before = self.book()?;
+        let mut book = before.clone();
+        let result = change(&mut book);
+        if book != before {
+            let text = print_book(&book)?;
+            self.write(&path, text.as_bytes(), Existing::Replace).map_err(failed)?;
+        }
+        Ok(result)
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::DirBuilderExt;
+            builder.mode(0o700);
+        }
+        builder.create(&self.folder)
+    }
+
+    /// Writes a file that only its owner may read, whole or not at all.
+    fn write(&self, path: &Path, bytes: &[u8], existing: Existing) -> io::Result<()> {
+        self.make_folder()?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        match existing {
+            Existing::Keep => file.persist_noclobber(path)?,
+            Existing::Replace => file.persist(path)?,
+        };
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Existing {
+    Keep,
+    Replace,
+}
+
+fn parse_book(text: &str) -> Option<Book> {
+    let file: BookFile = toml::from_str(text).ok()?;
+    let peers: Option<BTreeMap<PeerId, Acquaintance>> =
+        file.peers.into_iter().map(|(id, peer)| Some((id.parse().ok()?, peer))).collect();
+    (file.version == 1).then_some(Book::new(peers?))
+}
+
+fn print_book(book: &Book) -> Result<String, Fault> {
+    let peers = book.peers().iter().map(|(id, peer)| (id.to_string(), peer.clone())).collect();
+    toml::to_string(&BookFile { version: 1, peers })
+        .map_err(|error| Fault::new(FaultKind::Other, format!("writing the address book: {error}")))
+}
+
+#[cfg(unix)]
+fn check_private(path: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = path.display();
+    let mode = fs::metadata(path).map_err(|e| Fault::disk(format!("reading {shown}"), &e))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let text = format!("others on this machine may read the private key {shown}; type: chmod 600 {shown}");
+    Err(Fault::new(FaultKind::NotPermitted, text))
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &Path) -> Result<(), Fault> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::book::Trust;
+
+    fn id() -> PeerId {
+        PeerId::of_public_key(&[1; 32])
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::new(home.path().join("ftx"));
+        assert_eq!(state.key(|| Some(vec![1])).unwrap(), [1]);
+        assert_eq!(state.key(|| Some(vec![2])).unwrap(), [1]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(state.key_file()), 0o600);
+            fs::set_permissions(state.key_file(), PermissionsExt::from_mode(0o640)).unwrap();
+            assert_eq!(state.key(|| None).unwrap_err().kind, FaultKind::NotPermitted);
+        }
+    }
+
+    #[test]
+    fn the_book_is_read_back_with_hostile_names() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::new(home.path().join("ftx"));
+        let name = "a\u{1b}]0;x\u{7}\"\n[peers]";
+        state
+            .change_book(|book| {
+                book.set_trust(id(), name.into(), Trust::Trusted, 5);
+                book.meet(id(), name.into(), "[fe80::1%3]:9".parse().ok(), 6);
+            })
+            .unwrap();
+        let book = state.book().unwrap();
+        assert_eq!(book.find(&id()).unwrap().name.as_raw(), name);
+        assert_eq!(book.find(&id()).unwrap().addresses[0].to_string(), "[fe80::1%3]:9");
+        assert_eq!(book.trust(&id()), Trust::Trusted);
+    }
+
+    #[test]
+    fn a_book_of_another_version_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::new(home.path().to_owned());
+        fs::write(state.book_file(), "version = 2\n").unwrap();
+        assert!(state.change_book(|book| book.set_trust(id(), "x".into(), Trust::Known, 1)).is_err());
+        assert_eq!(fs::read_to_string(state.book_file()).unwrap(), "version = 2\n");
+    }
+}
