@@ -16,7 +16,7 @@
 //!
 //! # Where a push is …
 //!
-//! * typed: `cli::push`; its target found: `find::ladder`, dialled: [`link::dial`]
+//! * typed: `cli::push`; its target found: [`find::ladder`], dialled: [`link::dial`]
 //! * decided: `node::policy`, asked: `cli::ui::prompt`
 //! * sent: `flow::send`, its bytes read and hashed by `flow::pump` from [`disk::source`]
 //! * received: `flow::receive`, checked by `flow::intake`, written by [`disk::partial`], put into
@@ -25,5 +25,6 @@
 
 pub mod base;
 pub mod disk;
+pub mod find;
 pub mod link;
 pub mod wire;
