@@ -18,13 +18,14 @@
 //!
 //! * typed: `cli::push`; its target found: [`find::ladder`], dialled: [`link::dial`]
 //! * decided: `node::policy`, asked: `cli::ui::prompt`
-//! * sent: `flow::send`, its bytes read and hashed by `flow::pump` from [`disk::source`]
-//! * received: `flow::receive`, checked by `flow::intake`, written by [`disk::partial`], put into
+//! * sent: [`flow::send`], its bytes read and hashed by `flow::pump` from [`disk::source`]
+//! * received: [`flow::receive`], checked by `flow::intake`, written by [`disk::partial`], put into
 //!   place by `disk::settle`
-//! * acknowledged: the receipt, [`wire::message::Receipt`], checked in `flow::send`
+//! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
 pub mod base;
 pub mod disk;
 pub mod find;
+pub mod flow;
 pub mod link;
 pub mod wire;

@@ -1,0 +1,135 @@
+//! The intake: threads that check and write what arrives.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::base::digest::{ChunkHash, VerifiedChunk};
+use crate::base::fault::{Fault, FaultKind};
+use crate::disk::partial::{End, Partial, Writer};
+use crate::wire::message::ChunkHead;
+
+/// Writing threads of one transfer.
+const THREADS: usize = 2;
+
+/// Bytes that may wait to be written, in KiB: the unit of [`Intake::room`].
+const WAITING_KIB: usize = 8 * 1024;
+
+/// Pieces that may wait for one thread.
+const WAITING_PIECES: usize = 512;
+
+/// Pieces that a thread takes at once.
+const TAKEN: usize = 64;
+
+/// Something for a thread to do.
+#[derive(Debug)]
+enum Piece {
+    Chunk { head: ChunkHead, bytes: Vec<u8>, hash: ChunkHash, _room: OwnedSemaphorePermit },
+    End { entry: u32, end: End },
+    Gone { entry: u32, fault: Fault },
+    Drained(oneshot::Sender<()>),
+}
+
+/// The writing threads of one transfer. Dropping it lets them end once they have written what
+/// they were given.
+#[derive(Debug)]
+pub(super) struct Intake {
+    threads: Vec<(mpsc::Sender<Piece>, JoinHandle<()>)>,
+    room: Arc<Semaphore>,
+}
+
+/// The writing threads are gone: one of them failed and said so.
+#[derive(Debug)]
+pub(super) struct Stuck;
+
+impl Intake {
+    /// Starts the threads; the first failure of any goes to `failed`.
+    pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>) -> Self {
+        let threads = (0..THREADS).map(|_| {
+            let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
+            let (writer, failed) = (partial.writer(), failed.clone());
+            let thread = std::thread::spawn(move || {
+                if let Err(fault) = work(writer, waiting) {
+                    let _ = failed.blocking_send(fault);
+                }
+            });
+            (pieces, thread)
+        });
+        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(WAITING_KIB)) }
+    }
+
+    /// Waits until `length` more bytes may wait.
+    pub(super) async fn room(&self, length: u32) -> Result<OwnedSemaphorePermit, Stuck> {
+        let kib = length.div_ceil(1024).max(1);
+        self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
+    }
+
+    /// Hands over a chunk.
+    pub(super) async fn chunk(
+        &self,
+        head: ChunkHead,
+        bytes: Vec<u8>,
+        hash: ChunkHash,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(), Stuck> {
+        let which = head.entry.wrapping_add(head.index) as usize;
+        self.hand(which, Piece::Chunk { head, bytes, hash, _room: room }).await
+    }
+
+    /// Hands over that an entry is through.
+    pub(super) async fn end(&self, entry: u32, end: End) -> Result<(), Stuck> {
+        // The thread of its first chunk: for a small file the one that has it open.
+        self.hand(entry as usize, Piece::End { entry, end }).await
+    }
+
+    /// Hands over that an entry will not come.
+    pub(super) async fn gone(&self, entry: u32, fault: Fault) -> Result<(), Stuck> {
+        self.hand(entry as usize, Piece::Gone { entry, fault }).await
+    }
+
+    async fn hand(&self, which: usize, piece: Piece) -> Result<(), Stuck> {
+        let (thread, _) = &self.threads[which % THREADS];
+        thread.send(piece).await.map_err(|_| Stuck)
+    }
+
+    /// Waits until everything handed over so far is written; for ever where a thread failed,
+    /// which it says itself.
+    pub(super) async fn drain(&self) {
+        for (thread, _) in &self.threads {
+            let (done, drained) = oneshot::channel();
+            if thread.send(Piece::Drained(done)).await.is_err() || drained.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until everything handed over is written and the threads have ended.
+    pub(super) async fn finish(self) {
+        let waited = tokio::task::spawn_blocking(move || {
+            let (pieces, threads): (Vec<_>, Vec<_>) = self.threads.into_iter().unzip();
+            drop(pieces);
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        let _ = waited.await;
+    }
+}
+
+fn work(mut writer: Writer, mut waiting: mpsc::Receiver<Piece>) -> Result<(), Fault> {
+    let mut pieces = Vec::with_capacity(TAKEN);
+    while waiting.blocking_recv_many(&mut pieces, TAKEN) > 0 {
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Chunk { head, bytes, hash, _room } => {
+                    let chunk = VerifiedChunk::verify(head.index, &bytes, hash)
+                        .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))?;
+                    writer.write(head.entry, &chunk)?;
+                }
+                Piece::End { entry, end } => writer.end(entry, end)?,
+                Piece::Gone { entry, fault } => writer.give_up(entry, fault)?,
+                Piece::Drained(done) => drop(done.send(())),
+            }
+        }
+    }
+    Ok(())
+}

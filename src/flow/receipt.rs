@@ -1,0 +1,71 @@
+//! The receipt: what a receiver signs, and how a sender checks it.
+//!
+//! The statement is SHA-256 over `ftx receipt v1\0`, the transfer's 16 bytes, and for each entry
+//! in order: the length of its outcome as a postcard message (big-endian `u32`), the outcome, and
+//! a 1 with the entry's digest where its bytes were sent and it is good, else a 0.
+
+use sha2::{Digest, Sha256};
+
+use crate::base::digest::EntryDigest;
+use crate::base::id::TransferId;
+use crate::base::manifest::Outcome;
+use crate::link::key::{Key, PublicKey};
+use crate::wire::message::Receipt;
+
+const DOMAIN: &[u8] = b"ftx receipt signature v1\0";
+
+/// The statement, entry by entry.
+#[derive(Debug)]
+pub(super) struct Statement(Sha256);
+
+impl Statement {
+    pub(super) fn of(transfer: TransferId) -> Self {
+        Self(Sha256::new_with_prefix(b"ftx receipt v1\0").chain_update(transfer.as_bytes()))
+    }
+
+    pub(super) fn add(&mut self, outcome: &Outcome, digest: Option<EntryDigest>) {
+        // An outcome always has a postcard form: it has no maps and no floats.
+        let bytes = postcard::to_allocvec(outcome).unwrap_or_default();
+        self.0.update((bytes.len() as u32).to_be_bytes());
+        self.0.update(bytes);
+        match digest.filter(|_| outcome.is_good()) {
+            Some(digest) => {
+                self.0.update([1]);
+                self.0.update(digest.0);
+            }
+            None => self.0.update([0]),
+        }
+    }
+
+    pub(super) fn sign(self, key: &Key) -> Receipt {
+        let statement: [u8; 32] = self.0.finalize().into();
+        Receipt { statement, signature: key.sign(&[DOMAIN, &statement].concat()) }
+    }
+
+    /// Whether `receipt` says the same and `key`'s owner signed it.
+    pub(super) fn confirmed_by(self, receipt: &Receipt, key: PublicKey) -> bool {
+        let statement: [u8; 32] = self.0.finalize().into();
+        statement == receipt.statement && key.signed(&[DOMAIN, &statement].concat(), &receipt.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_binds_outcomes_digests_and_the_signer() {
+        let (key, other) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let transfer = TransferId::new();
+        let statement = |outcome: &Outcome, digest| {
+            let mut statement = Statement::of(transfer);
+            statement.add(outcome, Some(EntryDigest([digest; 32])));
+            statement
+        };
+        let receipt = statement(&Outcome::Placed, 1).sign(&key);
+        assert!(statement(&Outcome::Placed, 1).confirmed_by(&receipt, key.public()));
+        assert!(!statement(&Outcome::Placed, 2).confirmed_by(&receipt, key.public()));
+        assert!(!statement(&Outcome::Equal, 1).confirmed_by(&receipt, key.public()));
+        assert!(!statement(&Outcome::Placed, 1).confirmed_by(&receipt, other.public()));
+    }
+}

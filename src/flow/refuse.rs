@@ -1,0 +1,32 @@
+//! Saying no, in the words of each request.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::fault::FlowFault;
+use super::greet::Session;
+use crate::base::fault::Fault;
+use crate::wire::frame;
+use crate::wire::message::{Listing, Pairing, Receiving, Request, Sending};
+
+/// Refuses what the side that dialled wants, and ends the conversation.
+///
+/// # Errors
+/// Where not even that reaches it.
+pub async fn refuse<S: AsyncRead + AsyncWrite>(
+    mut session: Session<S>,
+    request: &Request,
+    fault: Fault,
+) -> Result<(), FlowFault> {
+    let writer = &mut session.writer;
+    match request {
+        Request::Push => {
+            let (kind, reason) = (fault.kind, fault.text);
+            frame::write(writer, &Receiving::Decline { kind, reason }).await?;
+        }
+        Request::Pull(_) => frame::write(writer, &Sending::Abort(fault)).await?,
+        Request::List(_) => frame::write(writer, &Listing::Abort(fault)).await?,
+        Request::Pair => frame::write(writer, &Pairing::Refused(fault)).await?,
+    }
+    session.close().await;
+    Ok(())
+}
