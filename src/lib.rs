@@ -28,4 +28,5 @@ pub mod disk;
 pub mod find;
 pub mod flow;
 pub mod link;
+pub mod node;
 pub mod wire;

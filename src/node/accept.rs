@@ -1,0 +1,62 @@
+//! The accept loop: every connection in a task of its own, none in another's way.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::caps::{Caps, Counted};
+use super::event::Event;
+use super::{Node, serve};
+use crate::flow::stop::Stop;
+use crate::link::listen::Listener;
+use crate::link::tls::TlsFault;
+use crate::wire::limits::HANDSHAKE;
+
+/// How long to wait when the system gives no connection: mostly it is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long conversations may take to end when the node stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves connections until it is stopped. What is under way is told to stop and waited for.
+pub async fn run(node: Arc<Node>, listener: Listener, mut stop: Stop) {
+    let caps = Caps::default();
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, address)) => {
+                    if let Some(counted) = caps.connection(address.ip()) {
+                        tasks.spawn(connection(node.clone(), tcp, counted, caps.clone(), stop.clone()));
+                    }
+                }
+                Err(_) => sleep(PAUSE).await,
+            },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            () = stop.stopped() => break,
+        }
+    }
+    let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+async fn connection(node: Arc<Node>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
+    let Ok(address) = tcp.peer_addr() else { return };
+    let _ = tcp.set_nodelay(true);
+    match node.tls.accept(tcp, HANDSHAKE).await {
+        Ok(link) => {
+            counted.proven();
+            serve::conversation(node, link, caps, stop).await;
+        }
+        Err(fault) => {
+            // A port that is only looked at says nothing and is not worth a word.
+            let silent = matches!(&fault, TlsFault::Failed(e) if e.kind() == io::ErrorKind::UnexpectedEof);
+            if !silent && caps.first_nonsense(address.ip()) {
+                let _ = node.events.send(Event::Closed { address, reason: fault.to_string() }).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a node tells whoever watches it, and what it asks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::base::book::Trust;
+use crate::base::event::{Progress, Summary};
+use crate::base::fault::Fault;
+use crate::base::manifest::Entry;
+use crate::disk::source::Passed;
+use crate::flow::greet::Peer;
+use crate::flow::words::KeyWords;
+
+/// Something that happened, or that a person is to decide.
+#[derive(Debug)]
+pub enum Event {
+    /// A peer offers something; somebody must say yes or no.
+    Offered(Offered),
+    /// A peer wants key words compared.
+    Pairing(PairingAsked),
+    /// Bytes begin to move.
+    Moving {
+        /// With whom.
+        peer: Peer,
+        /// Which way.
+        way: Way,
+        /// How far it is, as long as it lasts.
+        progress: watch::Receiver<Progress>,
+    },
+    /// Something arrived: verified, synced, in place.
+    Received {
+        /// From whom.
+        peer: Peer,
+        /// What.
+        summary: Summary,
+    },
+    /// Something was fetched from here.
+    Served {
+        /// By whom.
+        peer: Peer,
+        /// What.
+        summary: Summary,
+        /// What was left out.
+        passed: Vec<Passed>,
+    },
+    /// A conversation with a peer did not come to its end.
+    Failed {
+        /// With whom.
+        peer: Peer,
+        /// Why.
+        fault: Fault,
+    },
+    /// A connection was closed before it was known whose it is. Told once for each address.
+    Closed {
+        /// From where.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which way bytes move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To this node.
+    In,
+    /// From this node.
+    Out,
+}
+
+/// An offer to be decided on. When the sender gives up waiting, `answer` closes.
+#[derive(Debug)]
+pub struct Offered {
+    /// Who offers it.
+    pub peer: Peer,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// The words that its screen shows, too.
+    pub words: KeyWords,
+    /// Everything it offers.
+    pub entries: Arc<Vec<Entry>>,
+    /// How many bytes that is.
+    pub bytes: u64,
+    /// Where it would go.
+    pub into: String,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Reply>,
+}
+
+/// A wish to compare key words. When the peer gives up waiting, `answer` closes.
+#[derive(Debug)]
+pub struct PairingAsked {
+    /// Who wants it.
+    pub peer: Peer,
+    /// The words that its screen shows, too.
+    pub words: KeyWords,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Reply>,
+}
+
+/// What a person answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Yes.
+    Accept,
+    /// Yes, and this peer is trusted from now on.
+    AcceptAndTrust,
+    /// No.
+    Decline,
+}

@@ -1,0 +1,245 @@
+//! One conversation with a peer that dialled us.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::Node;
+use super::caps::{Asking, Caps};
+use super::event::{Event, Offered, PairingAsked, Reply, Way};
+use super::policy::{Decision, Person};
+use crate::base::book::Trust;
+use crate::base::event::Progress;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::path::RelPath;
+use crate::flow::fault::FlowFault;
+use crate::flow::greet::{Peer, Proof, Session};
+use crate::flow::pair::{self, Agreement};
+use crate::flow::receive::{self, Consent, Proposal, Verdict};
+use crate::flow::refuse::refuse;
+use crate::flow::stop::Stop;
+use crate::flow::words::KeyWords;
+use crate::flow::{list, send};
+use crate::link::tls::Link;
+use crate::wire::limits::{MAX_WANTED, PROMPT};
+use crate::wire::message::Request;
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Hears what a peer wants and does it, or refuses it.
+pub async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
+    let address = link.address;
+    let proof = Proof { peer: link.peer, exporter: link.exporter };
+    let (session, request) = match Session::answered(link.stream, proof, &node.me).await {
+        Ok(greeted) => greeted,
+        Err(fault) => {
+            if caps.first_nonsense(address.ip()) {
+                let _ = node.events.send(Event::Closed { address, reason: fault.to_string() }).await;
+            }
+            return;
+        }
+    };
+    let peer = session.peer.clone();
+    let conversation = Conversation { node: node.clone(), peer: peer.clone(), caps, stop };
+    if let Err(fault) = conversation.hold(session, request).await {
+        let fault = match fault {
+            FlowFault::Theirs(fault) | FlowFault::Ours(fault) => fault,
+            other => Fault::new(other.kind(), other.to_string()),
+        };
+        let _ = node.events.send(Event::Failed { peer, fault }).await;
+    }
+}
+
+struct Conversation {
+    node: Arc<Node>,
+    peer: Peer,
+    caps: Caps,
+    stop: Stop,
+}
+
+impl Conversation {
+    async fn hold<S>(self, session: Session<S>, request: Request) -> Result<(), FlowFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let trust = match self.identify() {
+            Ok(trust) => trust,
+            Err(fault) => {
+                refuse(session, &request, fault.clone()).await?;
+                return Err(FlowFault::Ours(fault));
+            }
+        };
+        match request {
+            Request::Push => self.receive(session, trust).await,
+            Request::Pull(paths) => self.serve(session, trust, paths).await,
+            Request::List(path) => {
+                let listing = self.node.shares.admit(trust).and_then(|()| self.node.shares.list(path.as_ref()));
+                match listing {
+                    Ok(entries) => list::tell(session, entries).await,
+                    Err(fault) => refuse(session, &Request::List(path), fault).await,
+                }
+            }
+            Request::Pair => self.pair(session).await,
+        }
+    }
+
+    /// How far the peer is trusted. A blocked one, and a stranger under a known peer's name, get
+    /// no further.
+    fn identify(&self) -> Result<Trust, Fault> {
+        let book = self.node.state.book()?;
+        let id = self.peer.id();
+        if let Some((known, _)) = book.impersonated(self.peer.name.as_raw(), &id) {
+            let name = &self.peer.name;
+            let text = format!(
+                "another {name} is known there ({name}~{}), with another key; \
+                 if yours is the right one, have them type: ftx forget {name}",
+                known.short()
+            );
+            return Err(Fault::new(FaultKind::Identity, text));
+        }
+        match book.trust(&id) {
+            Trust::Blocked => Err(Fault::new(FaultKind::Identity, "you are blocked there")),
+            trust => Ok(trust),
+        }
+    }
+
+    async fn receive<S>(self, session: Session<S>, trust: Trust) -> Result<(), FlowFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let decision = self.node.policy.decide(trust);
+        let words = session.words.clone();
+        let (progress, watched) = watch::channel(Progress::default());
+        let consent = match decision {
+            Decision::Accept => {
+                self.met();
+                self.moving(Way::In, &watched).await;
+                Consent::Given(self.node.inbox.clone())
+            }
+            Decision::Decline(fault) => {
+                refuse(session, &Request::Push, fault.clone()).await?;
+                return Err(FlowFault::Ours(fault));
+            }
+            Decision::Ask => match self.caps.question(self.peer.id()) {
+                Some(asking) => self.question(asking, trust, words, watched),
+                None => {
+                    let fault = Fault::new(FaultKind::Busy, "too many questions are open there already");
+                    refuse(session, &Request::Push, fault.clone()).await?;
+                    return Err(FlowFault::Ours(fault));
+                }
+            },
+        };
+        let summary = receive::receive(session, consent, progress, self.stop.clone()).await?;
+        let _ = self.node.events.send(Event::Received { peer: self.peer, summary }).await;
+        Ok(())
+    }
+
+    /// Has the person asked once the whole offer is there.
+    fn question(&self, asking: Asking, trust: Trust, words: KeyWords, watched: watch::Receiver<Progress>) -> Consent {
+        let (node, peer) = (self.node.clone(), self.peer.clone());
+        Consent::Ask(Box::new(move |proposal: Proposal| {
+            Box::pin(async move {
+                let (answer, answered) = oneshot::channel();
+                let offered = Offered {
+                    peer: peer.clone(),
+                    trust,
+                    words,
+                    entries: proposal.entries,
+                    bytes: proposal.bytes,
+                    into: node.inbox.shown().display().to_string(),
+                    answer,
+                };
+                let reply = ask(&node, Event::Offered(offered), answered).await;
+                drop(asking);
+                let decline = |kind, text: &str| Verdict::Decline { kind, reason: text.into() };
+                match reply {
+                    Some(Reply::Decline) => decline(FaultKind::Declined, "declined"),
+                    None => decline(FaultKind::TimedOut, "nobody answered there"),
+                    Some(reply) => {
+                        note_met(&node, &peer, if reply == Reply::AcceptAndTrust { Some(Trust::Trusted) } else { None });
+                        let moving = Event::Moving { peer, way: Way::In, progress: watched };
+                        let _ = node.events.send(moving).await;
+                        Verdict::Accept(node.inbox.clone())
+                    }
+                }
+            })
+        }))
+    }
+
+    async fn serve<S>(self, session: Session<S>, trust: Trust, paths: Vec<RelPath>) -> Result<(), FlowFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let source = self.node.shares.admit(trust).and_then(|()| {
+            if paths.len() > MAX_WANTED {
+                return Err(Fault::protocol("too many paths at once"));
+            }
+            self.node.shares.source(&paths)
+        });
+        let source = match source {
+            Ok(source) => source,
+            Err(fault) => return refuse(session, &Request::Pull(paths), fault).await,
+        };
+        let (progress, watched) = watch::channel(Progress::default());
+        self.moving(Way::Out, &watched).await;
+        let sent = send::send(session, source, progress, self.stop.clone()).await?;
+        let served = Event::Served { peer: self.peer, summary: sent.summary, passed: sent.passed };
+        let _ = self.node.events.send(served).await;
+        Ok(())
+    }
+
+    async fn pair<S: AsyncRead + AsyncWrite>(self, session: Session<S>) -> Result<(), FlowFault> {
+        let asking = self.caps.question(self.peer.id());
+        if asking.is_none() || self.node.policy.person == Person::Absent {
+            let fault = Fault::new(FaultKind::Declined, "nobody is at its terminal to compare the words");
+            return refuse(session, &Request::Pair, fault).await;
+        }
+        let (answer, answered) = oneshot::channel();
+        let words = session.words.clone();
+        let event = Event::Pairing(PairingAsked { peer: self.peer.clone(), words, answer });
+        let node = self.node.clone();
+        let asked = async move {
+            match ask(&node, event, answered).await {
+                Some(Reply::Accept | Reply::AcceptAndTrust) => Agreement::Agreed,
+                Some(Reply::Decline) => Agreement::Refused(Fault::new(FaultKind::Identity, "the words differ there")),
+                None => Agreement::Refused(Fault::new(FaultKind::TimedOut, "nobody answered there")),
+            }
+        };
+        if pair::answer(session, asked).await? == Agreement::Agreed {
+            note_met(&self.node, &self.peer, Some(Trust::Trusted));
+        }
+        Ok(())
+    }
+
+    async fn moving(&self, way: Way, progress: &watch::Receiver<Progress>) {
+        let moving = Event::Moving { peer: self.peer.clone(), way, progress: progress.clone() };
+        let _ = self.node.events.send(moving).await;
+    }
+
+    fn met(&self) {
+        note_met(&self.node, &self.peer, None);
+    }
+}
+
+/// Puts a question to whoever watches the node; `None` where nobody answers.
+async fn ask(node: &Node, question: Event, answered: oneshot::Receiver<Reply>) -> Option<Reply> {
+    node.events.send(question).await.ok()?;
+    timeout(PROMPT, answered).await.ok()?.ok()
+}
+
+/// Pins the peer's key to its name, and perhaps trusts it. The book failing does not fail what
+/// was asked for; the next meeting is then another first one.
+fn note_met(node: &Node, peer: &Peer, trust: Option<Trust>) {
+    let _ = node.state.change_book(|book| {
+        book.meet(peer.id(), peer.name.clone(), None, now());
+        if let Some(trust) = trust {
+            book.set_trust(peer.id(), peer.name.clone(), trust, now());
+        }
+    });
+}
