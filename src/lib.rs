@@ -16,14 +16,15 @@
 //!
 //! # Where a push is …
 //!
-//! * typed: `cli::push`; its target found: [`find::ladder`], dialled: [`link::dial`]
-//! * decided: `node::policy`, asked: `cli::ui::prompt`
+//! * typed: [`cli::push`]; its target found: [`find::ladder`], dialled: [`link::dial`]
+//! * decided: [`node::policy`], asked: [`cli::ui::prompt`]
 //! * sent: [`flow::send`], its bytes read and hashed by `flow::pump` from [`disk::source`]
 //! * received: [`flow::receive`], checked by `flow::intake`, written by [`disk::partial`], put into
 //!   place by `disk::settle`
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
 pub mod base;
+pub mod cli;
 pub mod disk;
 pub mod find;
 pub mod flow;

@@ -1,3 +1,7 @@
-//! The command `ftx`.
+//! The command `ftx`: parses what is typed, does it, and ends with its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ftx::cli::run().into()
+}

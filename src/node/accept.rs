@@ -1,6 +1,7 @@
 //! The accept loop: every connection in a task of its own, none in another's way.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +23,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long conversations may take to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Serves connections until it is stopped. What is under way is told to stop and waited for.
-pub async fn run(node: Arc<Node>, listener: Listener, mut stop: Stop) {
+/// Serves connections until it is stopped, those only that come in where `reachable` says (by the
+/// address they were made to). What is under way is told to stop and waited for.
+pub async fn run(node: Arc<Node>, listener: Listener, reachable: impl Fn(IpAddr) -> bool, mut stop: Stop) {
     let caps = Caps::default();
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((tcp, address)) => {
-                    if let Some(counted) = caps.connection(address.ip()) {
+                    let here = tcp.local_addr().is_ok_and(|local| reachable(local.ip()));
+                    if here && let Some(counted) = caps.connection(address.ip()) {
                         tasks.spawn(connection(node.clone(), tcp, counted, caps.clone(), stop.clone()));
                     }
                 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -35,6 +36,8 @@ pub enum Event {
         peer: Peer,
         /// What.
         summary: Summary,
+        /// How long it took, without the thinking.
+        took: Duration,
     },
     /// Something was fetched from here.
     Served {
@@ -44,6 +47,8 @@ pub enum Event {
         summary: Summary,
         /// What was left out.
         passed: Vec<Passed>,
+        /// How long it took.
+        took: Duration,
     },
     /// A conversation with a peer did not come to its end.
     Failed {

@@ -1,7 +1,7 @@
 //! One conversation with a peer that dialled us.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
@@ -116,6 +116,7 @@ impl Conversation {
         let decision = self.node.policy.decide(trust);
         let words = session.words.clone();
         let (progress, watched) = watch::channel(Progress::default());
+        let begun = Arc::new(OnceLock::new());
         let consent = match decision {
             Decision::Accept => {
                 self.met();
@@ -127,7 +128,7 @@ impl Conversation {
                 return Err(FlowFault::Ours(fault));
             }
             Decision::Ask => match self.caps.question(self.peer.id()) {
-                Some(asking) => self.question(asking, trust, words, watched),
+                Some(asking) => self.question(asking, trust, words, watched, begun.clone()),
                 None => {
                     let fault = Fault::new(FaultKind::Busy, "too many questions are open there already");
                     refuse(session, &Request::Push, fault.clone()).await?;
@@ -135,13 +136,22 @@ impl Conversation {
                 }
             },
         };
+        let from = Instant::now();
         let summary = receive::receive(session, consent, progress, self.stop.clone()).await?;
-        let _ = self.node.events.send(Event::Received { peer: self.peer, summary }).await;
+        let took = begun.get().unwrap_or(&from).elapsed();
+        let _ = self.node.events.send(Event::Received { peer: self.peer, summary, took }).await;
         Ok(())
     }
 
     /// Has the person asked once the whole offer is there.
-    fn question(&self, asking: Asking, trust: Trust, words: KeyWords, watched: watch::Receiver<Progress>) -> Consent {
+    fn question(
+        &self,
+        asking: Asking,
+        trust: Trust,
+        words: KeyWords,
+        watched: watch::Receiver<Progress>,
+        begun: Arc<OnceLock<Instant>>,
+    ) -> Consent {
         let (node, peer) = (self.node.clone(), self.peer.clone());
         Consent::Ask(Box::new(move |proposal: Proposal| {
             Box::pin(async move {
@@ -162,7 +172,12 @@ impl Conversation {
                     Some(Reply::Decline) => decline(FaultKind::Declined, "declined"),
                     None => decline(FaultKind::TimedOut, "nobody answered there"),
                     Some(reply) => {
-                        note_met(&node, &peer, if reply == Reply::AcceptAndTrust { Some(Trust::Trusted) } else { None });
+                        let _ = begun.set(Instant::now());
+                        note_met(
+                            &node,
+                            &peer,
+                            if reply == Reply::AcceptAndTrust { Some(Trust::Trusted) } else { None },
+                        );
                         let moving = Event::Moving { peer, way: Way::In, progress: watched };
                         let _ = node.events.send(moving).await;
                         Verdict::Accept(node.inbox.clone())
@@ -188,8 +203,10 @@ impl Conversation {
         };
         let (progress, watched) = watch::channel(Progress::default());
         self.moving(Way::Out, &watched).await;
+        let begun = Instant::now();
         let sent = send::send(session, source, progress, self.stop.clone()).await?;
-        let served = Event::Served { peer: self.peer, summary: sent.summary, passed: sent.passed };
+        let took = begun.elapsed();
+        let served = Event::Served { peer: self.peer, summary: sent.summary, passed: sent.passed, took };
         let _ = self.node.events.send(served).await;
         Ok(())
     }

@@ -1,0 +1,101 @@
+//! Where our files are, and the configuration: flags beat the environment, which beats the file.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::{BaseStrategy, choose_base_strategy};
+use serde::Deserialize;
+
+use super::outcome::{Exit, Failure};
+
+/// `config.toml`; every line may be left out.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The node's name.
+    pub name: Option<String>,
+    /// Where received files go.
+    pub dir: Option<PathBuf>,
+    /// Folders shared with trusted peers.
+    pub share: Vec<PathBuf>,
+    /// Whom to accept without asking: ask, trusted, all or none.
+    pub accept: Option<super::up::AcceptFlag>,
+    /// Network interfaces to use, and no others.
+    pub interfaces: Vec<String>,
+}
+
+/// The folders of the person at this machine.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Key, address book, configuration.
+    pub config: PathBuf,
+    /// Where downloads go by the system's custom.
+    pub downloads: PathBuf,
+}
+
+impl Folders {
+    /// Asks the system.
+    ///
+    /// # Errors
+    /// Where there is no home folder.
+    pub fn find() -> Result<Self, Failure> {
+        let base = choose_base_strategy()
+            .map_err(|_| Failure::new(Exit::Other, "this user has no home folder").hint("set HOME and try again"))?;
+        let downloads = xdg_downloads(base.home_dir(), &base.config_dir());
+        Ok(Self {
+            config: base.config_dir().join("ftx"),
+            downloads: downloads.unwrap_or_else(|| base.home_dir().join("Downloads")),
+        })
+    }
+
+    /// Reads the configuration, if there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read or has something in it that ftx does not know.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let path = self.config.join("config.toml");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| {
+                Failure::new(Exit::Usage, format!("{}: {}", path.display(), error.message()))
+                    .hint("mend or remove that line; man ftx lists what may stand there")
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(error) => Err(Failure::new(Exit::Disk, format!("reading {}: {error}", path.display()))),
+        }
+    }
+}
+
+/// `XDG_DOWNLOAD_DIR` of `user-dirs.dirs` (xdg-user-dirs), where there is one.
+fn xdg_downloads(home: &Path, config: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(config.join("user-dirs.dirs")).ok()?;
+    parse_downloads(&text, home)
+}
+
+fn parse_downloads(text: &str, home: &Path) -> Option<PathBuf> {
+    let line = text.lines().rev().find_map(|line| line.trim().strip_prefix("XDG_DOWNLOAD_DIR="))?;
+    let path = line.trim_matches('"');
+    match path.strip_prefix("$HOME") {
+        Some(rest) => Some(home.join(rest.trim_start_matches('/'))),
+        None => Some(PathBuf::from(path)).filter(|path| path.is_absolute()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_downloads_folder_is_where_the_desktop_says() {
+        let parse = |text| parse_downloads(text, Path::new("/home/a"));
+        assert_eq!(parse("# x\nXDG_DOWNLOAD_DIR=\"$HOME/Kram\"\n"), Some("/home/a/Kram".into()));
+        assert_eq!(parse("XDG_DOWNLOAD_DIR=\"/data/in\""), Some("/data/in".into()));
+        assert_eq!(parse("XDG_DOWNLOAD_DIR=\"relative\""), None);
+        assert_eq!(parse("XDG_MUSIC_DIR=\"/x\""), None);
+    }
+
+    #[test]
+    fn an_unknown_line_is_an_error() {
+        assert!(toml::from_str::<Config>("nmae = \"x\"").is_err());
+        let config: Config = toml::from_str("name = \"lab\"\naccept = \"trusted\"\nshare = [\"a\"]").unwrap();
+        assert_eq!(config.name.as_deref(), Some("lab"));
+    }
+}

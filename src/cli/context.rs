@@ -1,0 +1,108 @@
+//! What every command needs: who we are, where our files are, how we print.
+
+use std::sync::Arc;
+
+use super::Common;
+use super::config::{Config, Folders};
+use super::outcome::{Exit, Failure};
+use super::ui::printer::Printer;
+use crate::base::book::Book;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::Role;
+use crate::base::text::cut;
+use crate::disk::state::State;
+use crate::find::Interfaces;
+use crate::flow::greet::Me;
+use crate::link::key::Key;
+use crate::link::tls::Tls;
+
+/// Longest node name, in bytes.
+const MAX_NAME: usize = 64;
+
+/// What every command needs.
+#[derive(Debug)]
+pub struct Context {
+    /// Who we are.
+    pub me: Me,
+    /// How we prove it.
+    pub tls: Tls,
+    /// Our files.
+    pub state: Arc<State>,
+    /// The folders of this user.
+    pub folders: Folders,
+    /// The configuration file.
+    pub config: Config,
+    /// The networks we look at.
+    pub interfaces: Interfaces,
+    /// Their names, if somebody named them.
+    pub only: Vec<String>,
+    /// Where everything is printed.
+    pub printer: Printer,
+}
+
+impl Context {
+    /// Reads the configuration, and reads or makes the key.
+    ///
+    /// # Errors
+    /// Whatever cannot be read, named.
+    pub fn open(common: &Common, printer: Printer) -> Result<Self, Failure> {
+        let folders = Folders::find()?;
+        let config = folders.config()?;
+        let only = if common.interface.is_empty() { config.interfaces.clone() } else { common.interface.clone() };
+        let interfaces = Interfaces::choose(&only).map_err(|error| {
+            Failure::new(Exit::Usage, format!("no such network interface: {error}"))
+                .hint("name one of those, or leave --interface out")
+        })?;
+        let state = Arc::new(State::new(folders.config.clone()));
+        let key = load_key(&state).map_err(|fault| Failure::local(&fault))?;
+        let tls =
+            Tls::new(&key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
+        let name = node_name(common.name.as_deref().or(config.name.as_deref()))?;
+        let me = Me { key: Arc::new(key), name, role: Role::Peer };
+        Ok(Self { me, tls, state, folders, only, interfaces, config, printer })
+    }
+
+    /// The address book as it is now.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn book(&self) -> Result<Book, Failure> {
+        self.state.book().map_err(|fault| Failure::local(&fault))
+    }
+
+    /// Our name and short id.
+    pub fn shown(&self) -> String {
+        format!("{}~{}", self.me.name, self.me.key.public().id().short())
+    }
+}
+
+fn load_key(state: &State) -> Result<Key, Fault> {
+    let bytes = state.key(|| Key::generate().ok().map(|key| key.to_pkcs8().to_vec()))?;
+    Key::from_pkcs8(&bytes).map_err(|fault| {
+        Fault::new(
+            FaultKind::Disk,
+            format!("{}: {fault}; move it away to get a new identity", state.key_file().display()),
+        )
+    })
+}
+
+/// The name given, or the host name up to its first dot.
+fn node_name(given: Option<&str>) -> Result<String, Failure> {
+    let mut name = match given {
+        Some(given) => given.trim().to_owned(),
+        None => {
+            let host = gethostname::gethostname().to_string_lossy().into_owned();
+            host.split('.').next().filter(|first| !first.is_empty()).unwrap_or("ftx").to_owned()
+        }
+    };
+    let odd =
+        |c: char| crate::base::text::is_deceptive(c) || matches!(c, '~' | ':' | ',' | '/' | '\\' | '[' | ']' | '@');
+    if given.is_none() {
+        name = name.replace(odd, "-");
+    } else if name.is_empty() || name.contains(odd) || name.len() > MAX_NAME {
+        return Err(Failure::new(Exit::Usage, "that is no name for a node")
+            .cause("a name has 1 to 64 bytes and none of ~ : , / \\ [ ] @ or control characters"));
+    }
+    cut(&mut name, MAX_NAME);
+    Ok(name)
+}

@@ -1,0 +1,147 @@
+//! What a person types and sees: one file per command, its arguments and what it does.
+
+pub mod completions;
+pub mod config;
+pub mod context;
+pub mod demo;
+pub mod here;
+pub mod ls;
+pub mod outcome;
+pub mod peers;
+pub mod pull;
+pub mod push;
+pub mod reach;
+pub mod report;
+pub mod signal;
+pub mod trust;
+pub mod ui;
+pub mod up;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::context::Context;
+use self::outcome::{Exit, Failure};
+use self::ui::printer::{Format, Loudness, Printer};
+
+/// Share files with the machines around you: no addresses, no accounts, nothing to configure.
+///
+/// `ftx up` makes this machine visible and receives; `ftx peers` shows who is here; `ftx push` sends and
+/// `ftx pull` fetches. Everything travels encrypted and verified, straight from machine to machine.
+/// Without a command, ftx tells who you are, who is here and what to type next.
+#[derive(Debug, Parser)]
+#[command(name = "ftx", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 other · 2 usage · 3 peer not found · 4 found but unreachable · 5 declined · \
+6 identity refused · 7 integrity · 8 partly done · 9 local disk · 10 not permitted or over quota · 11 timed out · \
+12 incompatible versions · 130 interrupted";
+
+/// What is common to all commands.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Print results as JSON, one object a line; errors as {code, error, cause, hint}
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no messages and no progress, only results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print more: how peers are found and reached
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Look at, and be visible on, these network interfaces only (repeatable)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub interface: Vec<String>,
+    /// This node's name, as others see it; the host name if not given
+    #[arg(long, global = true, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run this machine's node: be visible, receive files, share folders
+    Up(up::Up),
+    /// Show who is here
+    Peers(peers::Peers),
+    /// Send files and folders to a peer
+    Push(push::Push),
+    /// Fetch from what a peer shares
+    Pull(pull::Pull),
+    /// List what a peer shares
+    Ls(ls::Ls),
+    /// Compare key words with a peer and trust it from now on
+    Trust(trust::TrustPeer),
+    /// Strike a peer out of the address book
+    Forget(trust::ForgetPeer),
+    /// Refuse everything from a peer from now on
+    Block(trust::BlockPeer),
+    /// See it work: two nodes on this machine find each other, push, pull and verify
+    Demo(demo::Demo),
+    /// Print a shell's completion script, or write the manual pages
+    Completions(completions::Completions),
+}
+
+/// Parses what was typed, does it, and says how it ended.
+pub fn run() -> Exit {
+    // The random generator takes 20 ms to wake; it does so while we look around.
+    std::thread::spawn(crate::link::key::warm_up);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let format = if cli.common.json { Format::Json } else { Format::Human };
+    let loudness = match (cli.common.quiet, cli.common.verbose) {
+        (true, _) => Loudness::Quiet,
+        (false, true) => Loudness::Verbose,
+        (false, false) => Loudness::Normal,
+    };
+    let printer = Printer::new(format, loudness);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::new(Exit::Other, format!("the program cannot start: {error}"));
+            return printer.failure(&failure);
+        }
+    };
+    let done = runtime.block_on(dispatch(cli, &printer));
+    // Threads that wait for standard input would keep the program from ending.
+    runtime.shutdown_background();
+    match done {
+        Ok(exit) => exit,
+        Err(failure) => printer.failure(&failure),
+    }
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    // Help and version are results; everything else is talk.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
+    match cli.command {
+        Some(Command::Completions(command)) => return completions::run(&command, printer),
+        Some(Command::Demo(command)) => return demo::run(command, printer).await,
+        _ => {}
+    }
+    let context = Context::open(&cli.common, printer.clone())?;
+    match cli.command {
+        None => here::run(&context).await,
+        Some(Command::Up(command)) => up::run(&context, command).await,
+        Some(Command::Peers(command)) => peers::run(&context, command).await,
+        Some(Command::Push(command)) => push::run(&context, command).await,
+        Some(Command::Pull(command)) => pull::run(&context, command).await,
+        Some(Command::Ls(command)) => ls::run(&context, command).await,
+        Some(Command::Trust(command)) => trust::trust(&context, command).await,
+        Some(Command::Forget(command)) => trust::forget(&context, &command),
+        Some(Command::Block(command)) => trust::block(&context, command).await,
+        Some(Command::Demo(_) | Command::Completions(_)) => Ok(Exit::Done),
+    }
+}

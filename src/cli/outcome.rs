@@ -1,0 +1,201 @@
+//! How a command ends: the only place that knows exit codes.
+
+use std::process::{ExitCode, Termination};
+
+use serde_json::{Value, json};
+
+use crate::base::event::Summary;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::Outcome;
+use crate::flow::fault::FlowFault;
+use crate::wire::frame::FrameFault;
+
+/// The exit codes, written down in `ftx(1)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Anything else.
+    Other = 1,
+    /// What was typed makes no sense.
+    Usage = 2,
+    /// The peer was not found.
+    NotFound = 3,
+    /// The peer was found and could not be reached, or was lost.
+    Unreachable = 4,
+    /// Declined.
+    Declined = 5,
+    /// An identity was refused.
+    Identity = 6,
+    /// Bytes did not match.
+    Integrity = 7,
+    /// Some of it is done.
+    Partly = 8,
+    /// A disk failed, was full or not writable.
+    Disk = 9,
+    /// Not permitted, or over quota.
+    NotPermitted = 10,
+    /// Timed out.
+    TimedOut = 11,
+    /// The protocol versions do not overlap.
+    Version = 12,
+    /// Stopped by Ctrl-C or a signal.
+    Interrupted = 130,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+impl Exit {
+    fn of(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::Other | FaultKind::NotFound | FaultKind::Protocol | FaultKind::Busy => Self::Other,
+            FaultKind::Declined => Self::Declined,
+            FaultKind::Identity => Self::Identity,
+            FaultKind::Integrity => Self::Integrity,
+            FaultKind::Disk => Self::Disk,
+            FaultKind::NotPermitted => Self::NotPermitted,
+            FaultKind::TimedOut => Self::TimedOut,
+            FaultKind::Interrupted => Self::Interrupted,
+            FaultKind::Lost => Self::Unreachable,
+            FaultKind::Version => Self::Version,
+        }
+    }
+}
+
+/// A failed command: what failed, the likely cause, what to type next.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What failed. Never raw text of a peer.
+    pub error: String,
+    /// The likely cause; may be empty.
+    pub cause: String,
+    /// What to type or do next; may be empty.
+    pub hint: String,
+}
+
+impl Failure {
+    /// A failure without a known cause.
+    pub fn new(exit: Exit, error: impl Into<String>) -> Self {
+        Self { exit, error: error.into(), cause: String::new(), hint: String::new() }
+    }
+
+    /// With its likely cause.
+    #[must_use]
+    pub fn cause(self, cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), ..self }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// A failure on this machine.
+    pub fn local(fault: &Fault) -> Self {
+        let failure = Self::new(Exit::of(fault.kind), fault.to_string());
+        match fault.kind {
+            FaultKind::Disk => {
+                failure.hint("make room, or choose another folder you may write to; then type the same again")
+            }
+            _ => failure,
+        }
+    }
+
+    /// What a conversation with `peer` (as shown) ended with.
+    pub fn flow(peer: &str, fault: &FlowFault) -> Self {
+        match fault {
+            FlowFault::Lost(FrameFault::Silent(after)) => {
+                Self::new(Exit::TimedOut, format!("{peer} said nothing for {} s", after.as_secs()))
+                    .cause("it is asleep, or the network dropped")
+                    .hint("type the same again to go on where it stopped")
+            }
+            FlowFault::Lost(FrameFault::TooLong(_) | FrameFault::Malformed) => {
+                Self::new(Exit::Other, format!("{peer} said something that is not this protocol: {fault}"))
+                    .cause("it runs other software, or a broken version")
+            }
+            FlowFault::Lost(lost) => Self::new(Exit::Unreachable, format!("the connection to {peer} was lost: {lost}"))
+                .cause("it was stopped, or the network dropped")
+                .hint("type the same again to go on where it stopped"),
+            FlowFault::Version { .. } => {
+                Self::new(Exit::Version, format!("{peer} and this machine do not understand each other: {fault}"))
+                    .cause("one of the two is too old")
+                    .hint("update ftx on both")
+            }
+            FlowFault::Declined { kind, reason } => Self::declined(peer, *kind, &reason.to_string()),
+            FlowFault::Theirs(fault) => Self::theirs(peer, fault),
+            FlowFault::Ours(fault) if fault.kind == FaultKind::Interrupted => {
+                Self::new(Exit::Interrupted, "interrupted")
+            }
+            FlowFault::Ours(fault) => Self::local(fault),
+        }
+    }
+
+    fn declined(peer: &str, kind: FaultKind, reason: &str) -> Self {
+        let failure = Self::new(Exit::of(kind), format!("{peer} did not accept it: {reason}"));
+        match kind {
+            FaultKind::Declined => failure.hint(format!("ask them to accept, or to type: ftx trust {}", "YOUR-NAME")),
+            FaultKind::Identity => failure.cause("your key is not the one they know, or they blocked you"),
+            FaultKind::Disk => failure.cause("its disk is full").hint("have them make room, then type the same again"),
+            FaultKind::Busy | FaultKind::TimedOut => failure.hint("try again in a moment"),
+            _ => failure,
+        }
+    }
+
+    fn theirs(peer: &str, fault: &Fault) -> Self {
+        let exit = match fault.kind {
+            // They stopped, not we.
+            FaultKind::Interrupted => Exit::Other,
+            kind => Exit::of(kind),
+        };
+        let failure = Self::new(exit, format!("{peer}: {fault}"));
+        match fault.kind {
+            FaultKind::Disk => {
+                failure.cause("the disk there is full or not writable").hint("type the same again once there is room")
+            }
+            FaultKind::NotPermitted => failure.hint("compare key words with: ftx trust PEER, on both machines"),
+            FaultKind::Integrity => failure
+                .cause("bytes changed on the way or on a disk")
+                .hint("type the same again; nothing wrong was kept"),
+            FaultKind::Interrupted => failure.hint("type the same again to go on where it stopped"),
+            _ => failure,
+        }
+    }
+
+    /// The failure for programs.
+    pub fn to_json(&self) -> Value {
+        json!({ "code": self.exit as u8, "error": self.error, "cause": self.cause, "hint": self.hint })
+    }
+}
+
+/// How a transfer that came to its end is to be judged.
+pub fn of_summary(summary: &Summary, unreadable: usize) -> Exit {
+    let kinds: Vec<FaultKind> = summary
+        .outcomes
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::Failed(fault) => Some(fault.kind),
+            _ => None,
+        })
+        .collect();
+    if kinds.contains(&FaultKind::Integrity) {
+        Exit::Integrity
+    } else if kinds.is_empty() && unreadable == 0 {
+        Exit::Done
+    } else {
+        Exit::Partly
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.report()
+    }
+}

@@ -1,0 +1,167 @@
+//! How a finished transfer is told.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::ui::printer::Printer;
+use super::ui::units::{bytes, count, moved};
+use crate::base::event::{Progress, Summary};
+use crate::base::manifest::{Entry, EntryKind, Outcome};
+use crate::disk::source::Passed;
+use crate::flow::greet::Peer;
+
+/// Entries told by name before it becomes "and N more".
+const NAMED: usize = 20;
+
+/// A peer for programs.
+pub fn peer(peer: &Peer) -> Value {
+    json!({ "name": peer.name.as_raw(), "id": peer.id().to_string() })
+}
+
+/// What is offered, a line each top entry, as a person wants to see it before saying yes.
+pub fn offer(entries: &[Entry]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tops: Vec<(&str, &Entry, usize, u64)> = Vec::new();
+    for entry in entries {
+        let top = entry.path.top();
+        if tops.last().is_none_or(|(name, ..)| *name != top) {
+            tops.push((top, entry, 0, 0));
+        }
+        if let Some((.., files, size)) = tops.last_mut() {
+            *files += usize::from(entry.has_bytes());
+            *size += entry.size();
+        }
+    }
+    for (_, entry, files, size) in tops.iter().take(NAMED) {
+        lines.push(match entry.kind {
+            EntryKind::Directory => format!("{}/  ({}, {})", entry.path, count(*files, "file", "files"), bytes(*size)),
+            EntryKind::Stream => format!("{}  (size not known yet)", entry.path),
+            _ => format!("{}  ({})", entry.path, bytes(*size)),
+        });
+    }
+    if tops.len() > NAMED {
+        lines.push(format!("and {} more", tops.len() - NAMED));
+    }
+    lines
+}
+
+/// One line on a finished transfer: `3 files (1.2 MiB in 0.1 s), 2 already there`.
+pub fn line(summary: &Summary, took: Duration) -> String {
+    let is = |wanted: fn(&Outcome) -> bool| {
+        summary.outcomes.iter().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
+    };
+    let equal = is(|outcome| matches!(outcome, Outcome::Equal));
+    let failed = summary.failed().count();
+    let placed = is(|outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_)));
+    let mut parts = Vec::new();
+    if placed > 0 || (equal == 0 && failed == 0) {
+        let what = if placed > 0 {
+            count(placed, "file", "files")
+        } else {
+            count(summary.outcomes.len(), "folder or link", "folders and links")
+        };
+        parts.push(format!("{what} ({})", moved(summary.bytes_moved, took)));
+    }
+    if equal > 0 {
+        parts.push(format!("{equal} already there"));
+    }
+    if failed > 0 {
+        parts.push(format!("{failed} failed"));
+    }
+    parts.join(", ")
+}
+
+/// What did not simply go to its own place, by name.
+pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
+    let mut told = 0;
+    let mut more = 0;
+    let mut tell = |line: String| {
+        if told < NAMED {
+            told += 1;
+            printer.warn(&line);
+        } else {
+            more += 1;
+        }
+    };
+    for (entry, outcome) in &summary.outcomes {
+        match outcome {
+            Outcome::PlacedAs(path)
+                if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
+            {
+                tell(format!("{} was taken; it is now {path}", entry.path));
+            }
+            Outcome::Failed(fault) => tell(format!("{} failed: {fault}", entry.path)),
+            _ => {}
+        }
+    }
+    for passed in passed {
+        match passed {
+            Passed::Unreadable { fault } => tell(format!("not sent: {fault}")),
+            Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string()),
+        }
+    }
+    if more > 0 {
+        printer.warn(&format!("and {more} more; --json names all"));
+    }
+}
+
+/// How many things could not be read and were not sent.
+pub fn unreadable(passed: &[Passed]) -> usize {
+    passed.iter().filter(|passed| matches!(passed, Passed::Unreadable { .. })).count()
+}
+
+/// A finished transfer for programs.
+pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
+    let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
+    let passed: Vec<String> = passed
+        .iter()
+        .map(|passed| match passed {
+            Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault.to_string(),
+        })
+        .collect();
+    json!({
+        "event": event,
+        "peer": peer(with),
+        "transfer": summary.transfer.to_string(),
+        "verified": summary.failed().count() == 0,
+        "files": summary.files(),
+        "bytes": summary.bytes_total,
+        "bytes_moved": summary.bytes_moved,
+        "seconds": took.as_secs_f64(),
+        "entries": entries,
+        "notes": passed,
+    })
+}
+
+fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {
+    let kind = match entry.kind {
+        EntryKind::Directory => "folder",
+        EntryKind::File { .. } | EntryKind::Stream => "file",
+        EntryKind::Link { .. } => "link",
+    };
+    let mut object = json!({ "path": entry.path.as_str(), "kind": kind, "size": entry.size() });
+    let (word, more) = match outcome {
+        Outcome::Placed => ("placed", Value::Null),
+        Outcome::PlacedAs(path) => ("placed_as", json!(path.as_str())),
+        Outcome::Equal => ("equal", Value::Null),
+        Outcome::Failed(fault) => ("failed", json!(fault.text.as_raw())),
+    };
+    object["outcome"] = json!(word);
+    if !more.is_null() {
+        object[if word == "failed" { "error" } else { "as" }] = more;
+    }
+    object
+}
+
+/// What is kept of a transfer that stopped half-way; empty where nothing is.
+pub fn kept(progress: &Progress) -> String {
+    match progress.bytes_kept + progress.bytes_safe {
+        0 => String::new(),
+        kept => format!(
+            "kept so far: {} of {}; type the same again to go on from there",
+            bytes(kept),
+            bytes(progress.bytes.max(kept))
+        ),
+    }
+}

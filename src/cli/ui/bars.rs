@@ -1,0 +1,60 @@
+//! Progress bars: how far, how fast, how long still.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::printer::Printer;
+use crate::base::event::{Progress, Stage};
+
+/// What takes less than this needs no bar.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often a bar is brought up to date.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Draws a transfer's progress until it ends; `label` is shown before the bar.
+pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Progress>) -> JoinHandle<()> {
+    let bars = printer.bars().clone();
+    tokio::spawn(async move {
+        sleep(PATIENCE).await;
+        if progress.has_changed().is_err() {
+            return;
+        }
+        let bar = bars.add(ProgressBar::new(0));
+        let style = ProgressStyle::with_template(
+            "{prefix} [{bar:24}] {binary_bytes} of {binary_total_bytes} · {binary_bytes_per_sec} · {eta} left {msg}",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(label);
+        let mut begun = false;
+        loop {
+            let now = *progress.borrow_and_update();
+            let kept = now.bytes_kept;
+            if !begun && now.stage == Stage::Moving {
+                // What was there already does not count for the rate.
+                begun = true;
+                bar.set_position(kept);
+                bar.reset_eta();
+            }
+            bar.set_length(now.bytes.max(kept + now.bytes_moved));
+            bar.set_position(kept + now.bytes_moved);
+            bar.set_message(match now.stage {
+                Stage::Offering => "· telling what there is",
+                Stage::Asking => "· waiting for an answer",
+                Stage::Moving => "",
+                Stage::Settling => "· syncing",
+            });
+            if progress.changed().await.is_err() {
+                break;
+            }
+            sleep(REDRAW).await;
+        }
+        bar.finish_and_clear();
+    })
+}

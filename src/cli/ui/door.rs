@@ -1,0 +1,172 @@
+//! What a running node shows, and the questions it asks.
+
+use std::collections::VecDeque;
+
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::bars;
+use super::printer::Printer;
+use super::prompt::Keyboard;
+use super::units::{bytes, count};
+use crate::base::book::Trust;
+use crate::base::manifest::Entry;
+use crate::cli::report;
+use crate::flow::greet::Peer;
+use crate::node::event::{Event, Offered, PairingAsked, Reply, Way};
+
+/// Shows a node's events, and puts its questions to the person one after the other.
+#[derive(Debug)]
+pub struct Door {
+    printer: Printer,
+    keyboard: Option<Keyboard>,
+}
+
+/// A question, as it is put to a person.
+struct Question {
+    lines: Vec<String>,
+    prompt: String,
+    answers: &'static [(&'static str, Reply)],
+    withdrawn: String,
+    answer: oneshot::Sender<Reply>,
+}
+
+const OFFER: &[(&str, Reply)] = &[("yes", Reply::Accept), ("no", Reply::Decline), ("trust", Reply::AcceptAndTrust)];
+const PAIR: &[(&str, Reply)] = &[("yes", Reply::AcceptAndTrust), ("no", Reply::Decline)];
+
+impl Door {
+    /// A door; without a keyboard nobody is asked.
+    pub fn new(printer: Printer, keyboard: Option<Keyboard>) -> Self {
+        Self { printer, keyboard }
+    }
+
+    /// Shows what happens until the node has ended.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut questions = VecDeque::new();
+        loop {
+            let Some(question) = questions.pop_front() else {
+                match events.recv().await {
+                    Some(event) => show(&self.printer, event, &mut questions),
+                    None => return,
+                }
+                continue;
+            };
+            let asked = ask(&self.printer, &mut self.keyboard, question);
+            tokio::pin!(asked);
+            loop {
+                tokio::select! {
+                    () = &mut asked => break,
+                    event = events.recv() => match event {
+                        Some(event) => show(&self.printer, event, &mut questions),
+                        None => return,
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Puts one question. The sender may give up before it is answered.
+async fn ask(printer: &Printer, keyboard: &mut Option<Keyboard>, mut question: Question) {
+    let Some(keyboard) = keyboard else { return };
+    if question.answer.is_closed() {
+        return;
+    }
+    question.lines.iter().for_each(|line| printer.note(line));
+    let reply = tokio::select! {
+        reply = keyboard.ask(printer, &question.prompt, question.answers) => reply,
+        () = question.answer.closed() => {
+            printer.note("");
+            printer.note(&question.withdrawn);
+            return;
+        }
+    };
+    // The terminal is gone: nobody said yes.
+    let _ = question.answer.send(reply.unwrap_or(Reply::Decline));
+}
+
+fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
+    match event {
+        Event::Offered(offered) => {
+            printer.object(|| offer_object(&offered));
+            questions.push_back(offer_question(offered));
+        }
+        Event::Pairing(asked) => questions.push_back(pairing_question(asked)),
+        Event::Moving { peer, way, progress } => {
+            let arrow = if way == Way::In { "←" } else { "→" };
+            // It ends by itself with the transfer.
+            drop(bars::draw(printer, format!("{arrow} {}", peer.name), progress));
+        }
+        Event::Received { peer, summary, took } => {
+            report::exceptions(printer, &summary, &[]);
+            let verdict = if summary.failed().count() == 0 { "verified" } else { "partly verified" };
+            let line = format!("← {}: {verdict}: {}", shown(&peer), report::line(&summary, took));
+            printer.result(&line, || report::object("received", &peer, &summary, &[], took));
+        }
+        Event::Served { peer, summary, passed, took } => {
+            report::exceptions(printer, &summary, &passed);
+            let line = format!("→ {}: {}", shown(&peer), report::line(&summary, took));
+            printer.result(&line, || report::object("served", &peer, &summary, &passed, took));
+        }
+        Event::Failed { peer, fault } => {
+            let line = format!("{}: {fault}", shown(&peer));
+            printer.result(&line, || {
+                json!({ "event": "failed", "peer": report::peer(&peer), "kind": fault.kind, "error": fault.text.as_raw() })
+            });
+        }
+        Event::Closed { address, reason } => {
+            printer.result(
+                &format!("closed a connection from {}: {reason}", address.ip()),
+                || json!({ "event": "closed", "address": address.to_string(), "reason": reason }),
+            );
+        }
+    }
+}
+
+fn shown(peer: &Peer) -> String {
+    format!("{}~{}", peer.name, peer.id().short())
+}
+
+fn offer_question(offered: Offered) -> Question {
+    let Offered { peer, trust, words, entries, bytes: total, into, answer } = offered;
+    let files = entries.iter().filter(|entry| entry.has_bytes()).count();
+    let who = shown(&peer);
+    let mut lines = vec![
+        String::new(),
+        format!("{who} ({}) offers {}, {}, into {into}:", trust.as_str(), count(files, "file", "files"), bytes(total)),
+    ];
+    lines.extend(report::offer(&entries).into_iter().map(|line| format!("    {line}")));
+    if trust < Trust::Trusted {
+        lines.push(format!("  key words: {words}   (the same four must be on {}'s screen)", peer.name));
+    }
+    Question {
+        lines,
+        prompt: format!("  accept? [y] yes  [n] no  [t] yes, and trust {} from now on: ", peer.name),
+        answers: OFFER,
+        withdrawn: format!("{who} does not wait any longer"),
+        answer,
+    }
+}
+
+fn pairing_question(asked: PairingAsked) -> Question {
+    let PairingAsked { peer, words, answer } = asked;
+    let who = shown(&peer);
+    Question {
+        lines: vec![String::new(), format!("{who} wants to compare key words:  {words}")],
+        prompt: format!("  are the same four on {}'s screen, and do you trust it? [y] yes  [n] no: ", peer.name),
+        answers: PAIR,
+        withdrawn: format!("{who} does not wait any longer"),
+        answer,
+    }
+}
+
+fn offer_object(offered: &Offered) -> serde_json::Value {
+    json!({
+        "event": "offered",
+        "peer": report::peer(&offered.peer),
+        "trust": offered.trust.as_str(),
+        "key_words": offered.words.to_string(),
+        "bytes": offered.bytes,
+        "files": offered.entries.iter().filter(|entry| Entry::has_bytes(entry)).count(),
+    })
+}

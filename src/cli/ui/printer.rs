@@ -1,0 +1,180 @@
+//! The only way to print: results to stdout, talk to stderr, both around the progress bars.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde_json::Value;
+
+use crate::base::text::is_deceptive;
+use crate::cli::outcome::{Exit, Failure};
+
+/// For whom results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// People.
+    Human,
+    /// Programs: one JSON object a line.
+    Json,
+}
+
+/// How much is said besides results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    /// Errors only.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// Prints.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    format: Format,
+    loudness: Loudness,
+    bars: MultiProgress,
+}
+
+impl Printer {
+    /// A printer for this process.
+    pub fn new(format: Format, loudness: Loudness) -> Self {
+        let draw = format == Format::Human && loudness > Loudness::Quiet && io::stderr().is_terminal();
+        // Ten times a second: smooth to the eye, nothing to the processor.
+        let target = if draw { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        Self { format, loudness, bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// For whom.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Where progress bars live.
+    pub(super) fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// A result: a line for people, or an object for programs.
+    pub fn result(&self, line: &str, object: impl FnOnce() -> Value) {
+        match self.format {
+            Format::Human => self.out(line),
+            Format::Json => self.out(&ascii(&object())),
+        }
+    }
+
+    /// An object for programs; people have been told otherwise.
+    pub fn object(&self, object: impl FnOnce() -> Value) {
+        if self.format == Format::Json {
+            self.out(&ascii(&object()));
+        }
+    }
+
+    /// A line of a result that has no form for programs.
+    pub fn line(&self, line: &str) {
+        if self.format == Format::Human {
+            self.out(line);
+        }
+    }
+
+    /// Something a person may want to know.
+    pub fn note(&self, line: &str) {
+        if self.loudness > Loudness::Quiet && self.format == Format::Human {
+            self.err(line);
+        }
+    }
+
+    /// Something that went otherwise than one would think; told also to programs' logs.
+    pub fn warn(&self, line: &str) {
+        if self.loudness > Loudness::Quiet {
+            self.err(&format!("note: {line}"));
+        }
+    }
+
+    /// Something only the curious want to know.
+    pub fn detail(&self, line: &str) {
+        if self.loudness == Loudness::Verbose {
+            self.err(line);
+        }
+    }
+
+    /// Raw text as it is: a completion script.
+    pub fn raw(&self, bytes: &[u8]) {
+        finish(io::stdout().lock().write_all(bytes));
+    }
+
+    /// A question, without an end of line.
+    pub(super) fn question(&self, text: &str) {
+        self.bars.suspend(|| {
+            let mut err = io::stderr().lock();
+            let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+        });
+    }
+
+    /// A failed command.
+    pub fn failure(&self, failure: &Failure) -> Exit {
+        match self.format {
+            Format::Json => self.err(&ascii(&failure.to_json())),
+            Format::Human => {
+                self.err(&format!("ftx: {}", failure.error));
+                if !failure.cause.is_empty() {
+                    self.err(&format!("     likely cause: {}", failure.cause));
+                }
+                if !failure.hint.is_empty() {
+                    self.err(&format!("     {}", failure.hint));
+                }
+            }
+        }
+        failure.exit
+    }
+
+    fn out(&self, line: &str) {
+        self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            finish(writeln!(out, "{line}").and_then(|()| out.flush()));
+        });
+    }
+
+    fn err(&self, line: &str) {
+        // Nobody reads: then there is nobody to tell.
+        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{line}")));
+    }
+}
+
+/// A reader that has seen enough closed the pipe: that is success, as for other tools.
+fn finish(written: io::Result<()>) {
+    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(Exit::Done as i32);
+    }
+}
+
+/// JSON in which everything that could deceive a screen is escaped: same meaning, plain to see.
+fn ascii(object: &Value) -> String {
+    let mut line = String::new();
+    for c in object.to_string().chars() {
+        if is_deceptive(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_means_the_same_and_deceives_nobody() {
+        let object = json!({ "name": "a\u{1b}[2J\u{202e}\u{e0041}ä" });
+        let line = ascii(&object);
+        assert!(!line.chars().any(is_deceptive), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), object);
+    }
+}

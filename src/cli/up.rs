@@ -1,0 +1,282 @@
+//! `ftx up`: run this machine's node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::context::Context;
+use super::outcome::{Exit, Failure};
+use super::signal;
+use super::ui::door::Door;
+use super::ui::printer::Printer;
+use super::ui::prompt::Keyboard;
+use crate::base::fault::Fault;
+use crate::disk::root::Root;
+use crate::find::{Announcement, Announcer, Interfaces, PORTS, Responder};
+use crate::flow::stop::Stopper;
+use crate::link::listen::{Listener, Scope};
+use crate::node::policy::{Accept, Person, Policy};
+use crate::node::share::{Audience, Shares};
+use crate::node::{Node, accept};
+use crate::wire::hello::VERSION;
+
+/// Events that may wait to be shown.
+const WAITING: usize = 64;
+
+/// Run this machine's node: be visible, receive files, share folders.
+///
+/// Others find it with `ftx peers` and send with `ftx push`. Whoever sends is asked about here, unless
+/// --accept says otherwise. Nothing is shared unless you share it. Ctrl-C ends it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ftx up\n  ftx up --dir ~/inbox --accept trusted\n  ftx up --share ~/notes --share-with all"
+)]
+pub struct Up {
+    /// Where received files go; your Downloads folder if not given
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Share this folder (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub share: Vec<PathBuf>,
+    /// With whom: trusted peers, or all that are not blocked
+    #[arg(long, value_name = "WHOM", default_value = "trusted")]
+    pub share_with: ShareWith,
+    /// Whose files are accepted without asking
+    #[arg(long, value_name = "WHOSE")]
+    pub accept: Option<AcceptFlag>,
+    /// Do not announce this node; who knows its address still reaches it
+    #[arg(long)]
+    pub hidden: bool,
+    /// The port to listen on, 0 for any; the first free one of 23547 to 23554 if not given
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// Whose files are accepted without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceptFlag {
+    /// Nobody's: you are asked at this terminal
+    Ask,
+    /// Those of trusted peers; about others you are asked
+    Trusted,
+    /// Everybody's who is not blocked
+    All,
+    /// Nobody's, and you are not asked
+    None,
+}
+
+/// With whom folders are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShareWith {
+    /// Trusted peers
+    Trusted,
+    /// Everybody who is not blocked
+    All,
+}
+
+impl From<AcceptFlag> for Accept {
+    fn from(flag: AcceptFlag) -> Self {
+        match flag {
+            AcceptFlag::Ask => Self::Ask,
+            AcceptFlag::Trusted => Self::Trusted,
+            AcceptFlag::All => Self::All,
+            AcceptFlag::None => Self::None,
+        }
+    }
+}
+
+/// Runs the node until it is told to end.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
+    let keyboard = Keyboard::open();
+    let person = if keyboard.is_some() { Person::Present } else { Person::Absent };
+    let accept = command.accept.or(context.config.accept).map_or(Accept::Ask, Accept::from);
+    let inbox = inbox(context, &command)?;
+    let shares = shares(context, &command)?;
+    let listener = listen(context, command.port)?;
+    let (events, happened) = mpsc::channel(WAITING);
+    let node = Arc::new(Node {
+        me: context.me.clone(),
+        tls: context.tls.clone(),
+        inbox,
+        shares,
+        policy: Policy { accept, person },
+        state: context.state.clone(),
+        events,
+    });
+    let announcement = Announcement {
+        id: context.me.key.public().id(),
+        name: context.me.name.clone(),
+        role: context.me.role,
+        version: VERSION,
+        port: listener.port(),
+        accept: accept.as_str(),
+    };
+    let visible = Visible::start(context, announcement, command.hidden);
+    introduce(context, &node, listener.port(), command.hidden);
+    let stopper = Stopper::new();
+    let serving = tokio::spawn(accept::run(node, listener, reachable(context), stopper.listen()));
+    let door = tokio::spawn(Door::new(context.printer.clone(), keyboard).run(happened));
+    signal::interrupted().await;
+    stopper.stop();
+    // The goodbye goes out while conversations end.
+    let _ = tokio::join!(visible.end(), serving, door);
+    context.printer.note("good-bye");
+    Ok(Exit::Done)
+}
+
+fn inbox(context: &Context, command: &Up) -> Result<Root, Failure> {
+    let folder = command.dir.as_ref().or(context.config.dir.as_ref()).unwrap_or(&context.folders.downloads);
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    let opened =
+        Root::open_or_create(&whole).map_err(|error| Fault::disk(format!("opening {}", whole.display()), &error));
+    let root = opened.and_then(|root| root.check_writable().map(|()| root));
+    root.map_err(|fault| Failure::local(&fault).hint("name a folder you may write to: ftx up --dir DIR"))
+}
+
+fn shares(context: &Context, command: &Up) -> Result<Shares, Failure> {
+    let folders = if command.share.is_empty() { &context.config.share } else { &command.share };
+    let audience = match command.share_with {
+        ShareWith::Trusted => Audience::Trusted,
+        ShareWith::All => Audience::All,
+    };
+    Shares::open(folders, audience)
+        .map_err(|fault| Failure::local(&fault).hint("name a folder that exists and that you may read"))
+}
+
+fn listen(context: &Context, port: Option<u16>) -> Result<Listener, Failure> {
+    let scope = if context.interfaces.is_loopback_only() { Scope::Loopback } else { Scope::Network };
+    let ports = port.map_or(PORTS, |port| port..=port);
+    let (first, last) = (*ports.start(), *ports.end());
+    Listener::bind(scope, ports).map_err(|error| {
+        let error = crate::base::fault::plain(&error);
+        Failure::new(Exit::Other, format!("no port to listen on, {first} to {last}: {error}"))
+            .hint("end the other nodes on this machine, or choose a port: ftx up --port 0")
+    })
+}
+
+/// Whether a connection may come in where it did: anywhere, unless interfaces were named.
+fn reachable(context: &Context) -> impl Fn(std::net::IpAddr) -> bool + Send + Sync + 'static {
+    let only: Vec<String> = context.only.clone();
+    move |ip| {
+        // Looked up each time: addresses change while a node runs.
+        only.is_empty() || Interfaces::choose(&only).is_ok_and(|chosen| chosen.contains_ip(ip.to_canonical()))
+    }
+}
+
+/// The announcement and the answers to probes, as far as this network lets us have them.
+struct Visible {
+    probes: Option<JoinHandle<()>>,
+    announcing: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Visible {
+    fn start(context: &Context, announcement: Announcement, hidden: bool) -> Self {
+        let mut visible = Self { probes: None, announcing: None };
+        if hidden {
+            return visible;
+        }
+        let printer = &context.printer;
+        match Announcer::start(&announcement, &context.interfaces) {
+            Ok(announcer) => {
+                let (stop, stopped) = oneshot::channel();
+                let task = tokio::spawn(announce(announcer, printer.clone(), stopped));
+                visible.announcing = Some((stop, task));
+            }
+            Err(fault) => printer.warn(&format!("{fault}; {ALL_THE_SAME}")),
+        }
+        match Responder::bind(announcement.port, &context.interfaces) {
+            Ok(responder) => {
+                visible.probes = Some(tokio::spawn(async move { responder.run(&announcement).await }));
+            }
+            Err(error) => {
+                let error = crate::base::fault::plain(&error);
+                printer.detail(&format!("UDP port {} is taken ({error}): found by mDNS only", announcement.port));
+            }
+        }
+        visible
+    }
+
+    /// Says good-bye.
+    async fn end(self) {
+        if let Some((stop, task)) = self.announcing {
+            let _ = stop.send(());
+            let _ = task.await;
+        }
+        if let Some(probes) = self.probes {
+            probes.abort();
+        }
+    }
+}
+
+const ALL_THE_SAME: &str = "others find this node all the same, a little later";
+
+/// Announces until told to stop; says so if that does not work.
+async fn announce(mut announcer: Announcer, printer: Printer, mut stopped: oneshot::Receiver<()>) {
+    tokio::select! {
+        fault = announcer.failure() => {
+            printer.warn(&format!("{fault}; {ALL_THE_SAME}"));
+            let _ = stopped.await;
+        }
+        _ = &mut stopped => {}
+    }
+    announcer.stop().await;
+}
+
+fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
+    let printer = &context.printer;
+    let addresses: Vec<String> = context
+        .interfaces
+        .iter()
+        .flat_map(|interface| {
+            let v4 = interface.v4.iter().map(|(ip, _)| ip.to_string());
+            let v6 = interface.v6.iter().map(|ip| match ip.is_unicast_link_local() {
+                true => format!("{ip}%{}", interface.name),
+                false => ip.to_string(),
+            });
+            v4.chain(v6).collect::<Vec<_>>()
+        })
+        .collect();
+    let shares: Vec<String> = node.shares.folders().iter().map(|share| share.name.to_string()).collect();
+    let whom = match node.shares.audience() {
+        Audience::Trusted => "trusted peers",
+        Audience::All => "everybody here",
+    };
+    let asks = match (node.policy.accept, node.policy.person) {
+        (Accept::Ask, Person::Present) => "asks here before it accepts",
+        (Accept::Ask, Person::Absent) => "declines everything: there is no terminal to ask at (--accept trusted|all)",
+        (Accept::Trusted, Person::Present) => "accepts trusted peers, asks about others",
+        (Accept::Trusted, Person::Absent) => "accepts trusted peers only",
+        (Accept::All, _) => "accepts everything",
+        (Accept::None, _) => "accepts nothing",
+    };
+    printer.line(&format!("{}{}", context.shown(), if hidden { "  (hidden)" } else { "" }));
+    printer.line(&format!("  address   {}, port {port}", addresses.join(", ")));
+    printer.line(&format!("  receives  into {}; {asks}", node.inbox.shown().display()));
+    match shares.as_slice() {
+        [] => printer.line("  shares    nothing (--share DIR shares a folder)"),
+        _ => printer.line(&format!("  shares    {} with {whom}", shares.join(", "))),
+    }
+    printer.object(|| {
+        let id = context.me.key.public().id();
+        json!({
+            "event": "up",
+            "name": context.me.name,
+            "id": id.to_string(),
+            "short": id.short(),
+            "port": port,
+            "addresses": addresses,
+            "dir": node.inbox.shown().display().to_string(),
+            "shares": shares,
+            "accept": node.policy.accept.as_str(),
+        })
+    });
+}
