@@ -16,10 +16,10 @@
 //!
 //! # Where a push is …
 //!
-//! * typed: [`cli::push`]; its target found: [`find::ladder`], dialled: [`link::dial`]
+//! * typed: [`cli::push`]; its target found: [`find::search`], dialled: [`link::dial`]
 //! * decided: [`node::policy`], asked: [`cli::ui::prompt`]
 //! * sent: [`flow::send`], its bytes read and hashed by `flow::pump` from [`disk::source`]
-//! * received: [`flow::receive`], checked by `flow::intake`, written by [`disk::partial`], put into
+//! * received: [`flow::receive`], checked by `flow::intake`, written by [`disk::writer`], put into
 //!   place by `disk::settle`
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 

@@ -9,7 +9,7 @@ use super::text::PeerText;
 /// The kind of a failure. The command line gives each its exit code; on the wire it is its
 /// place in this list, so new kinds go to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "u8", into = "u8")]
 pub enum FaultKind {
     /// Anything without a kind of its own.
     Other,
@@ -37,6 +37,43 @@ pub enum FaultKind {
     Lost,
     /// Protocol versions do not overlap.
     Version,
+}
+
+impl FaultKind {
+    /// All kinds, in the order of their numbers.
+    const ALL: [(Self, &str); 13] = [
+        (Self::Other, "other"),
+        (Self::NotFound, "not_found"),
+        (Self::Declined, "declined"),
+        (Self::Identity, "identity"),
+        (Self::Integrity, "integrity"),
+        (Self::Disk, "disk"),
+        (Self::NotPermitted, "not_permitted"),
+        (Self::TimedOut, "timed_out"),
+        (Self::Interrupted, "interrupted"),
+        (Self::Protocol, "protocol"),
+        (Self::Busy, "busy"),
+        (Self::Lost, "lost"),
+        (Self::Version, "version"),
+    ];
+
+    /// The word for programs.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL[usize::from(u8::from(self))].1
+    }
+}
+
+/// A number that a later version has a kind for is, here, a failure without a kind of its own.
+impl From<u8> for FaultKind {
+    fn from(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).map_or(Self::Other, |(kind, _)| *kind)
+    }
+}
+
+impl From<FaultKind> for u8 {
+    fn from(kind: FaultKind) -> Self {
+        kind as Self
+    }
 }
 
 /// A failure that travels: its kind and a sentence.
@@ -86,3 +123,17 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_number_and_an_unknown_one_is_other() {
+        for (number, (kind, _)) in FaultKind::ALL.iter().enumerate() {
+            assert_eq!(u8::from(*kind) as usize, number);
+            assert_eq!(FaultKind::from(number as u8), *kind);
+        }
+        assert_eq!(FaultKind::from(200), FaultKind::Other);
+    }
+}

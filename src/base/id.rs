@@ -77,12 +77,25 @@ fn base32() -> data_encoding::Encoding {
 
 /// What a node is to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "u8", into = "u8")]
 pub enum Role {
     /// Somebody's machine.
     Peer,
     /// The class's repository.
     Hub,
+}
+
+/// A role that only later versions know is a peer to this one: `Hello` is frozen, roles are not.
+impl From<u8> for Role {
+    fn from(number: u8) -> Self {
+        if number == 1 { Self::Hub } else { Self::Peer }
+    }
+}
+
+impl From<Role> for u8 {
+    fn from(role: Role) -> Self {
+        role as Self
+    }
 }
 
 impl Role {

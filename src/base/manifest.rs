@@ -133,12 +133,28 @@ impl Have {
     /// Most runs that are told; further chunks are sent again.
     pub const MAX_RUNS: usize = 1024;
 
-    /// The set of chunks in a form to ask questions of.
+    /// Whether a receiver may say this of an entry of `size` bytes: runs in order, apart, inside.
+    pub fn fits(&self, size: u64) -> bool {
+        let Self::Chunks(runs) = self else { return true };
+        let mut free = 0;
+        runs.len() <= Self::MAX_RUNS
+            && runs.iter().all(|run| {
+                let end = u64::from(run.first) + u64::from(run.count);
+                let good = run.count > 0 && u64::from(run.first) >= free && end <= size.div_ceil(CHUNK);
+                free = end;
+                good
+            })
+    }
+
+    /// Whether the receiver has this chunk.
     pub fn contains(&self, index: u32) -> bool {
         match self {
             Self::Nothing => false,
             Self::Equal => true,
-            Self::Chunks(runs) => runs.iter().any(|r| index >= r.first && index - r.first < r.count),
+            Self::Chunks(runs) => {
+                let after = runs.partition_point(|run| run.first <= index);
+                after.checked_sub(1).is_some_and(|at| index - runs[at].first < runs[at].count)
+            }
         }
     }
 
@@ -198,6 +214,16 @@ mod tests {
         let have = Have::Chunks(vec![ChunkRun { first: 0, count: 1 }, ChunkRun { first: 2, count: 9 }]);
         assert_eq!(have.bytes_of(2 * CHUNK + 5), CHUNK + 5);
         assert!(have.contains(0) && !have.contains(1) && have.contains(10) && !have.contains(11));
+    }
+
+    #[test]
+    fn only_runs_in_order_and_inside_fit() {
+        let have =
+            |runs: &[(u32, u32)]| Have::Chunks(runs.iter().map(|&(first, count)| ChunkRun { first, count }).collect());
+        assert!(have(&[(0, 1), (2, 1)]).fits(3 * CHUNK));
+        for bad in [&[(0, 4)][..], &[(1, 1), (0, 1)], &[(0, 2), (1, 1)], &[(0, 0)], &[(u32::MAX, u32::MAX)]] {
+            assert!(!have(bad).fits(3 * CHUNK), "{bad:?}");
+        }
     }
 
     #[test]

@@ -22,13 +22,16 @@ pub enum PathFault {
     /// Longer than [`Name::MAX`] or [`RelPath::MAX`], or deeper than [`RelPath::MAX_DEPTH`].
     #[error("a name or path is too long or too deep")]
     Length,
+    /// A name that ftx keeps for its own folders.
+    #[error("a name that begins with .ftx is ftx's own")]
+    Reserved,
     /// Not in Unicode's normal form C.
     #[error("a name is not in Unicode normal form C")]
     NotNormal,
 }
 
 /// One component of a path: not empty, not `.` or `..`, without separators and control
-/// characters, NFC, at most [`Name::MAX`] bytes.
+/// characters, NFC, at most [`Name::MAX`] bytes, none of ftx's own folders.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
@@ -88,6 +91,13 @@ fn is_forbidden(c: char) -> bool {
     c == '/' || c == '\\' || c.is_control()
 }
 
+/// Whether a name is one of ftx's own folders (`.ftx`, `.ftx-partial`, …), in any case: nobody may
+/// reach into them by a path.
+pub fn is_reserved(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    lower == ".ftx" || lower.starts_with(".ftx-")
+}
+
 fn check_name(text: &str) -> Result<(), PathFault> {
     match text {
         "" => Err(PathFault::Empty),
@@ -95,6 +105,7 @@ fn check_name(text: &str) -> Result<(), PathFault> {
         _ if text.len() > Name::MAX => Err(PathFault::Length),
         _ if text.chars().any(is_forbidden) => Err(PathFault::Character),
         _ if !is_nfc(text) => Err(PathFault::NotNormal),
+        _ if is_reserved(text) => Err(PathFault::Reserved),
         _ => Ok(()),
     }
 }
@@ -303,6 +314,9 @@ mod tests {
             "a/./b",
             "..\\x",
             "C:\\x",
+            ".ftx-partial/x",
+            "a/.FTX-Partial",
+            ".ftx",
             "\\\\?\\x",
             "a\0b",
             "a\nb",

@@ -96,11 +96,13 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     };
     let (peer, shown, address) = (reached.peer().clone(), reached.shown, reached.address);
     let begun = Instant::now();
+    // Nothing else may come than what was asked for.
+    let tops = (!paths.is_empty()).then(|| paths.iter().map(RelPath::file_name).collect());
     let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(|fault| Failure::flow(&shown, &fault))?;
     let (progress, watched) = watch::channel(Progress::default());
     let bar = bars::draw(printer, format!("← {shown}"), watched.clone());
     let stopper = Stopper::new();
-    let receiving = receive(session, Consent::Given(root.clone()), progress, stopper.listen());
+    let receiving = receive(session, Consent::Given { root: root.clone(), tops }, progress, stopper.listen());
     tokio::pin!(receiving);
     let received = tokio::select! {
         received = &mut receiving => received,

@@ -36,8 +36,12 @@ use crate::wire::message::Request;
     pg_dump school | ftx push - --as school.sql lab-pc\n  ftx push --text 'https://example.org/paper' alice-laptop"
 )]
 pub struct Push {
-    /// What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]
-    #[arg(required = true, value_name = "PATH… TARGET")]
+    /// What to send, and last, to whom
+    #[arg(
+        required = true,
+        value_name = "PATH… TARGET",
+        help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]"
+    )]
     pub args: Vec<OsString>,
     /// The name for what comes from standard input, or for the text
     #[arg(long = "as", value_name = "NAME")]

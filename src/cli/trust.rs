@@ -9,9 +9,10 @@ use super::reach::{Reached, note_met, reach};
 use super::signal;
 use super::ui::prompt::Keyboard;
 use crate::base::book::{Acquaintance, Trust};
+use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
 use crate::base::target::PeerRef;
-use crate::flow::pair::{self, Agreement};
+use crate::flow::pair::{self, Agreement, Compared};
 use crate::node::serve::now;
 use crate::wire::message::Request;
 
@@ -70,26 +71,34 @@ async fn compare(context: &Context, peer: &PeerRef, yes: bool) -> Result<Exit, F
     let words = session.words.clone();
     printer.note(&format!("key words with {shown}~{}:  {words}", peer.id().short()));
     printer.object(|| json!({ "event": "key_words", "words": words.to_string(), "id": peer.id().to_string() }));
-    if !yes {
-        let mut keyboard = Keyboard::open().ok_or_else(|| {
-            Failure::new(Exit::Usage, "there is no terminal to ask at")
-                .hint("where the words have been compared otherwise, add --yes")
-        })?;
-        let question = format!("  are the same four on {shown}'s screen? [y] yes  [n] no: ");
-        let same = keyboard.ask(printer, &question, &[("yes", true), ("no", false)]).await;
-        if same != Some(true) {
-            return Err(Failure::new(Exit::Identity, format!("{shown} is not trusted: the words were not confirmed"))
-                .cause("if they differ, somebody is in between"));
+    let keyboard = if yes { None } else { Some(terminal()?) };
+    let question = format!("  are the same four on {shown}'s screen? [y] yes  [n] no: ");
+    let asked = async {
+        let same = match keyboard {
+            Some(mut keyboard) => keyboard.ask(printer, &question, &[("yes", true), ("no", false)]).await == Some(true),
+            None => true,
+        };
+        printer.note(&format!("waiting for the answer at {shown}"));
+        let differ = || Agreement::Refused(Fault::new(FaultKind::Identity, "the words are said to differ there"));
+        if same { Agreement::Agreed } else { differ() }
+    };
+    let Compared { ours, theirs } = pair::compare(session, asked).await.map_err(failed)?;
+    match (&ours, &theirs) {
+        (Agreement::Refused(fault), _) if fault.kind == FaultKind::Identity => {
+            return Err(Failure::new(
+                Exit::Identity,
+                format!("{shown} is not trusted: the words were not confirmed here"),
+            )
+            .cause("if they differ, somebody is in between"));
         }
-    }
-    printer.note(&format!("waiting for the answer at {shown}"));
-    let agreement = pair::wait(session).await.map_err(failed)?;
-    if let Agreement::Refused(fault) = &agreement
-        && !yes
-    {
-        return Err(Failure::new(Exit::Declined, format!("{shown} did not confirm: {fault}")).hint(format!(
-            "have its owner run ftx up at a terminal; or, where the words need no comparing: ftx trust {shown} --yes"
-        )));
+        (_, Agreement::Refused(fault)) if !yes => {
+            let hint = format!(
+                "have its owner run ftx up at a terminal; or, where the words need no comparing: ftx trust {shown} --yes"
+            );
+            let exit = if fault.kind == FaultKind::Identity { Exit::Identity } else { Exit::Declined };
+            return Err(Failure::new(exit, format!("{shown} did not confirm: {fault}")).hint(hint));
+        }
+        _ => {}
     }
     note_met(context, &peer, address);
     set(
@@ -97,16 +106,20 @@ async fn compare(context: &Context, peer: &PeerRef, yes: bool) -> Result<Exit, F
         peer.id(),
         &Acquaintance { name: peer.name.clone(), trust: Trust::Trusted, addresses: vec![], last_seen: now() },
     )?;
-    let both = if agreement == Agreement::Agreed {
-        "you trust each other"
-    } else {
-        "you trust it; it was not asked, or did not agree"
-    };
+    let mutual = theirs == Agreement::Agreed;
+    let both = if mutual { "you trust each other" } else { "you trust it; it did not confirm" };
     printer.result(
         &format!("{shown}~{} is trusted: {both}", peer.id().short()),
-        || json!({ "event": "trusted", "id": peer.id().to_string(), "mutual": agreement == Agreement::Agreed }),
+        || json!({ "event": "trusted", "id": peer.id().to_string(), "mutual": mutual }),
     );
     Ok(Exit::Done)
+}
+
+fn terminal() -> Result<Keyboard, Failure> {
+    Keyboard::open().ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no terminal to ask at")
+            .hint("where the words have been compared otherwise, add --yes")
+    })
 }
 
 fn set(context: &Context, id: PeerId, peer: &Acquaintance) -> Result<(), Failure> {

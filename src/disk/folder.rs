@@ -4,7 +4,6 @@ use std::io;
 
 use cap_std::fs::Dir;
 
-use super::partial::STAGING;
 use super::root::Root;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
@@ -37,7 +36,7 @@ pub fn list(root: &Root, path: Option<&RelPath>) -> Result<Vec<Entry>, Fault> {
     let mut entries = Vec::new();
     for child in dir.entries().map_err(missing)? {
         let own = child.map_err(missing)?.file_name();
-        let name = own.to_str().filter(|name| *name != STAGING).and_then(|name| Name::parse(name).ok());
+        let name = own.to_str().and_then(|name| Name::parse(name).ok());
         if let Some(name) = name {
             entries.extend(entry_of(&dir, own.to_str().unwrap_or_default(), name));
         }

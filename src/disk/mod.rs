@@ -4,7 +4,10 @@
 pub mod folder;
 mod journal;
 pub mod partial;
+pub mod reader;
 pub mod root;
 mod settle;
 pub mod source;
 pub mod state;
+mod walk;
+pub mod writer;

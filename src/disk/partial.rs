@@ -6,9 +6,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, FileTimes, TryLockError};
+use std::fs::{File, TryLockError};
 use std::hash::BuildHasher;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,46 +20,40 @@ use sha2::{Digest, Sha256};
 use super::journal::{self, Journal, Kept};
 use super::root::{Folders, Missing, Root};
 use super::settle;
-use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome, Stamp};
+use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome};
 use crate::base::path::RelPath;
 
 /// The folder for staging, in every folder that receives.
 pub const STAGING: &str = ".ftx-partial";
 
-/// How far chunks of a pipe may run ahead of the first one missing.
-const STREAM_AHEAD: usize = 256;
-
-/// Bytes written between two syncs, so that a power cut costs no more than this.
-const SYNC_EVERY: u64 = 1 << 30;
-
 /// One transfer's staging.
 #[derive(Debug)]
 pub struct Partial {
-    root: Root,
-    area_name: String,
-    data: Arc<Dir>,
-    kept: HashMap<RelPath, Kept>,
-    journal: Mutex<Journal>,
-    slots: Mutex<Vec<Slot>>,
-    names: Mutex<HashSet<u64>>,
-    hasher: RandomState,
-    bytes: AtomicU64,
-    unsynced: AtomicU64,
-    entries: AtomicU64,
+    pub(super) root: Root,
+    pub(super) area_name: String,
+    pub(super) data: Arc<Dir>,
+    pub(super) kept: HashMap<RelPath, Kept>,
+    pub(super) journal: Mutex<Journal>,
+    pub(super) slots: Mutex<Vec<Slot>>,
+    pub(super) names: Mutex<HashSet<u64>>,
+    pub(super) hasher: RandomState,
+    pub(super) bytes: AtomicU64,
+    pub(super) unsynced: AtomicU64,
+    pub(super) entries: AtomicU64,
     _lock: File,
 }
 
 #[derive(Debug)]
-struct Slot {
-    entry: Entry,
-    state: State,
+pub(super) struct Slot {
+    pub(super) entry: Entry,
+    pub(super) state: State,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// A folder or a link: nothing to write before everything is settled.
     Plain,
     /// Chunks are being collected.
@@ -74,12 +68,14 @@ enum State {
 
 /// A file whose chunks are being collected.
 #[derive(Debug, Default)]
-struct Work {
-    chunks: Vec<Option<ChunkHash>>,
-    got: usize,
-    bytes: u64,
-    number: Option<u32>,
-    end: Option<End>,
+pub(super) struct Work {
+    pub(super) chunks: Vec<Option<ChunkHash>>,
+    pub(super) got: usize,
+    pub(super) bytes: u64,
+    /// A chunk of a pipe that is not a whole one: only the last may be.
+    pub(super) short: Option<u32>,
+    pub(super) number: Option<u32>,
+    pub(super) end: Option<End>,
 }
 
 /// What the sender says of an entry when it is through.
@@ -89,11 +85,9 @@ pub struct End {
     pub size: u64,
     /// Its digest.
     pub digest: EntryDigest,
-    /// Its time.
-    pub modified: Option<Stamp>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -196,12 +190,14 @@ impl Partial {
     /// What the journal has of a file, if it still is the same file and its bytes are still there.
     fn resume(&self, entry: &Entry, staged: &mut Folders) -> Result<Work, Fault> {
         let EntryKind::File { size, modified, .. } = entry.kind else { return Ok(Work::default()) };
-        let mut work = Work { chunks: vec![None; chunks_of(size).unwrap_or(0) as usize], ..Work::default() };
+        // Grows with what comes, not with what is announced.
+        let mut work = Work::default();
         let Some(kept) = self.kept.get(&entry.path) else { return Ok(work) };
         let name = entry.path.file_name();
         let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(work) };
         let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
         if kept.size == size && kept.modified == modified {
+            work.chunks = vec![None; kept.chunks.len()];
             for (index, hash) in kept.chunks.iter().enumerate() {
                 let end = index as u64 * CHUNK + chunk_length(size, index as u32);
                 if hash.is_some() && length.is_some_and(|length| length >= end) {
@@ -215,11 +211,6 @@ impl Partial {
             dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))?;
         }
         Ok(work)
-    }
-
-    /// A writer; each thread has its own.
-    pub fn writer(self: &Arc<Self>) -> Writer {
-        Writer { partial: self.clone(), folders: Folders::new(self.data.clone()), open: None }
     }
 
     /// Bytes that are written and verified, without what an earlier try left.
@@ -287,7 +278,7 @@ impl Partial {
         }
     }
 
-    fn checkpoint(&self) -> io::Result<()> {
+    pub(super) fn checkpoint(&self) -> io::Result<()> {
         sync_all_below(&self.data)?;
         lock(&self.journal).synced()
     }
@@ -332,7 +323,7 @@ fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
     dir.open_dir_nofollow(name)
 }
 
-fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
+pub(super) fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
     slots.get_mut(entry as usize).ok_or_else(|| Fault::protocol("an entry that was not offered"))
 }
 
@@ -348,197 +339,4 @@ fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
         }
     }
     runs
-}
-
-/// Writes verified chunks into staging.
-#[derive(Debug)]
-pub struct Writer {
-    partial: Arc<Partial>,
-    folders: Folders,
-    open: Option<(u32, File)>,
-}
-
-impl Writer {
-    /// Writes a chunk of an entry.
-    ///
-    /// # Errors
-    /// A protocol fault for what was not offered; a disk fault.
-    pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        let path = self.expect(entry, chunk)?;
-        let file = self.file(entry, &path)?;
-        let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
-        written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
-        self.note(entry, chunk)?;
-        let length = chunk.bytes().len() as u64;
-        self.partial.bytes.fetch_add(length, Ordering::Relaxed);
-        if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
-            self.partial.unsynced.store(0, Ordering::Relaxed);
-            self.partial.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
-        }
-        Ok(())
-    }
-
-    /// Notes that an entry is through; it is complete once its last chunk is written.
-    ///
-    /// # Errors
-    /// A protocol fault for what was not offered; a disk fault.
-    pub fn end(&mut self, entry: u32, end: End) -> Result<(), Fault> {
-        let empty = {
-            let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
-            let announced = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
-            let State::Open(work) = &mut slot.state else { return Err(Fault::protocol("an entry ended twice")) };
-            if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
-                return Err(Fault::protocol("an entry ended otherwise than announced"));
-            }
-            if chunks_of(end.size).is_none_or(|count| (count as usize) < work.chunks.len()) {
-                return Err(Fault::protocol("an entry ended before its last chunk"));
-            }
-            work.end = Some(end);
-            (end.size == 0).then(|| slot.entry.path.clone())
-        };
-        if let Some(path) = empty {
-            self.file(entry, &path)?;
-        }
-        self.finish_if_complete(entry)
-    }
-
-    /// Notes that the sender cannot send an entry after all.
-    ///
-    /// # Errors
-    /// A protocol fault for what was not offered.
-    pub fn give_up(&mut self, entry: u32, fault: Fault) -> Result<(), Fault> {
-        let mut slots = lock(&self.partial.slots);
-        let slot = slot(&mut slots, entry)?;
-        if !matches!(slot.state, State::Open(_)) {
-            return Err(Fault::protocol("an entry ended twice"));
-        }
-        slot.state = State::Failed(fault);
-        self.partial.entries.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Checks that a chunk belongs to what was accepted; says where it goes.
-    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
-        let mut slots = lock(&self.partial.slots);
-        let slot = slot(&mut slots, entry)?;
-        let path = slot.entry.path.clone();
-        let State::Open(work) = &mut slot.state else {
-            return Err(Fault::protocol("bytes of an entry that needs none"));
-        };
-        let index = chunk.index() as usize;
-        let length = chunk.bytes().len() as u64;
-        let fits = match slot.entry.kind {
-            EntryKind::File { size, .. } => length > 0 && length == chunk_length(size, chunk.index()),
-            _ => length > 0 && work.end.is_none() && index < work.got + STREAM_AHEAD,
-        };
-        if !fits || work.chunks.get(index).is_some_and(Option::is_some) {
-            return Err(Fault::protocol("a chunk that was not announced"));
-        }
-        if work.number.is_none()
-            && let EntryKind::File { size, modified, .. } = slot.entry.kind
-        {
-            let mut journal = lock(&self.partial.journal);
-            let number = journal.start(&path, size, modified).and_then(|number| {
-                let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
-                earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
-                Ok(number)
-            });
-            work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
-        }
-        Ok(path)
-    }
-
-    /// Notes a chunk that has been written.
-    fn note(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        {
-            let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
-            let State::Open(work) = &mut slot.state else {
-                return Err(Fault::protocol("bytes of an entry that has ended"));
-            };
-            let index = chunk.index() as usize;
-            if work.chunks.len() <= index {
-                work.chunks.resize(index + 1, None);
-            }
-            if work.chunks[index].replace(chunk.hash()).is_none() {
-                work.got += 1;
-                work.bytes += chunk.bytes().len() as u64;
-            }
-            if let Some(number) = work.number {
-                let mut journal = lock(&self.partial.journal);
-                let noted = journal.chunk(number, chunk.index(), chunk.hash());
-                // Of large files every chunk is noted at once, so that a killed process loses none.
-                let whole = chunk.bytes().len() as u64 == CHUNK;
-                let noted = if whole { noted.and_then(|()| journal.flush()) } else { noted };
-                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
-            }
-        }
-        self.finish_if_complete(entry)
-    }
-
-    /// Once everything of an entry is there: compares its digest, sets its time and mode.
-    fn finish_if_complete(&mut self, entry: u32) -> Result<(), Fault> {
-        let (path, end, executable, good) = {
-            let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
-            let State::Open(work) = &slot.state else { return Ok(()) };
-            let Some(end) = work.end else { return Ok(()) };
-            if work.got < chunks_of(end.size).unwrap_or(u32::MAX) as usize {
-                return Ok(());
-            }
-            let digest = EntryDigest::over(end.size, work.chunks.iter().flatten());
-            let good = work.bytes == end.size && digest == end.digest;
-            let executable = matches!(slot.entry.kind, EntryKind::File { executable: true, .. });
-            slot.state = if good {
-                State::Staged(digest)
-            } else {
-                let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
-                State::Failed(Fault::new(FaultKind::Integrity, text))
-            };
-            (slot.entry.path.clone(), end, executable, good)
-        };
-        self.partial.entries.fetch_add(1, Ordering::Relaxed);
-        let file = self.file(entry, &path)?;
-        let finished = if good { finish(file, end.modified, executable) } else { file.set_len(0) };
-        self.open = None;
-        if !good {
-            let dir = self.folders.holding(&path, Missing::Fail);
-            let _ = dir.and_then(|dir| dir.remove_file(path.file_name().as_str()));
-        }
-        finished.map_err(|error| Fault::disk(format!("finishing {path}"), &error))
-    }
-
-    /// The staged file of an entry, opened once for a run of its chunks.
-    fn file(&mut self, entry: u32, path: &RelPath) -> Result<&mut File, Fault> {
-        if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
-            let mut options = OpenOptions::new();
-            // Chunks may come through several writers; whoever is first makes the file.
-            options.write(true).create(true).truncate(false).follow(FollowSymlinks::No);
-            let dir = self.folders.holding(path, Missing::Create);
-            let opened = dir.and_then(|dir| dir.open_with(path.file_name().as_str(), &options));
-            let file = opened.map_err(|error| Fault::disk(format!("creating {path}"), &error))?;
-            self.open = Some((entry, file.into_std()));
-        }
-        match &mut self.open {
-            Some((_, file)) => Ok(file),
-            None => Err(Fault::new(FaultKind::Other, "no file is open")),
-        }
-    }
-}
-
-fn finish(file: &File, modified: Option<Stamp>, executable: bool) -> io::Result<()> {
-    #[cfg(unix)]
-    if executable {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata()?.permissions().mode();
-        // Whoever may read it may run it: what the umask took away stays away.
-        file.set_permissions(PermissionsExt::from_mode(mode | ((mode & 0o444) >> 2)))?;
-    }
-    #[cfg(not(unix))]
-    let _ = executable;
-    match modified.and_then(Stamp::to_system) {
-        Some(time) => file.set_times(FileTimes::new().set_modified(time)),
-        None => Ok(()),
-    }
 }

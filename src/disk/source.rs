@@ -1,19 +1,19 @@
 //! What is sent: walking trees below a root, and reading their files chunk by chunk.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, Metadata};
+use cap_std::fs::{Dir, Metadata};
 
+use super::reader::Reader;
 use super::root::{Root, read_nofollow};
-use crate::base::digest::CHUNK;
+use super::walk::walk_path;
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
-use crate::base::path::{LinkTarget, Name, RelPath, Rewritten};
+use crate::base::path::{Name, RelPath};
 
 /// One thing to send: what is named on the command line, or asked for from a share.
 #[derive(Debug, Clone)]
@@ -115,9 +115,9 @@ pub struct Found {
 /// Where an entry's bytes are.
 #[derive(Debug, Clone)]
 pub struct Place {
-    item: u32,
+    pub(super) item: u32,
     /// Below the item; `None` where it is the entry's own path below its first component.
-    local: Option<Box<Path>>,
+    pub(super) local: Option<Box<Path>>,
 }
 
 /// Something in a tree that is not sent.
@@ -202,7 +202,7 @@ impl Source {
                 if entry_kind(&metadata) != found.entry.kind {
                     return Err(changed(path));
                 }
-                Ok(Reader::File { file: file.into_std(), at: 0, kind: found.entry.kind.clone() })
+                Ok(Reader::File { file: file.into_std(), kind: found.entry.kind.clone() })
             }
         }
     }
@@ -218,7 +218,7 @@ pub enum Go {
 }
 
 /// The first of `name`, `name (1)`, … that is not taken; takes it.
-fn unused(name: &Name, taken: &mut HashSet<Name>) -> Name {
+pub(super) fn unused(name: &Name, taken: &mut HashSet<Name>) -> Name {
     let mut candidate = name.clone();
     let mut n = 0;
     while !taken.insert(candidate.clone()) {
@@ -232,7 +232,8 @@ fn changed(path: &RelPath) -> Fault {
     Fault::new(FaultKind::Other, format!("{path} changed while it was being sent; send it again"))
 }
 
-fn entry_kind(metadata: &Metadata) -> EntryKind {
+/// What a file is, as it is offered.
+pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
     EntryKind::File {
         size: metadata.len(),
         modified: metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std())),
@@ -249,204 +250,6 @@ fn executable(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn executable(_: &Metadata) -> bool {
     false
-}
-
-fn walk_path(
-    within: &Dir,
-    local: &Path,
-    path: RelPath,
-    item: u32,
-    each: &mut impl FnMut(Result<Found, Passed>) -> Go,
-) -> Go {
-    let unreadable = |error: &io::Error| Passed::Unreadable { fault: Fault::disk(&path, error) };
-    let metadata = match within.symlink_metadata(local) {
-        Ok(metadata) => metadata,
-        Err(error) => return each(Err(unreadable(&error))),
-    };
-    if metadata.is_symlink() {
-        let fault = Fault::new(FaultKind::Other, format!("{path}: a link; name what it leads to"));
-        return each(Err(Passed::Special { fault }));
-    }
-    if !metadata.is_dir() {
-        let kind = entry_kind(&metadata);
-        return each(Ok(Found { entry: Entry { path, kind }, place: Place { item, local: None } }));
-    }
-    match within.open_dir(local) {
-        Ok(dir) => Walk { item, each }.folder(&dir, path, None),
-        Err(error) => each(Err(unreadable(&error))),
-    }
-}
-
-/// A walk through one item's tree.
-struct Walk<'a, F> {
-    item: u32,
-    each: &'a mut F,
-}
-
-impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
-    /// A folder and everything in it. `local` is its path below the item where that differs from
-    /// the path it travels under.
-    fn folder(&mut self, dir: &Dir, path: RelPath, local: Option<&Path>) -> Go {
-        let entry = Entry { path: path.clone(), kind: EntryKind::Directory };
-        let place = Place { item: self.item, local: local.map(Box::from) };
-        if (self.each)(Ok(Found { entry, place })) == Go::Stop {
-            return Go::Stop;
-        }
-        let mut children = Vec::new();
-        match dir.entries() {
-            Ok(entries) => {
-                for child in entries {
-                    match child {
-                        Ok(child) => children.push(child),
-                        Err(error) => {
-                            if (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })) == Go::Stop {
-                                return Go::Stop;
-                            }
-                        }
-                    }
-                }
-            }
-            Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
-        }
-        children.sort_by_key(DirEntry::file_name);
-        let mut taken = HashSet::new();
-        for child in children {
-            if child.file_name() == super::partial::STAGING {
-                continue;
-            }
-            if self.child(dir, &path, local, &child, &mut taken) == Go::Stop {
-                return Go::Stop;
-            }
-        }
-        Go::On
-    }
-
-    fn child(
-        &mut self,
-        dir: &Dir,
-        above: &RelPath,
-        local_above: Option<&Path>,
-        child: &DirEntry,
-        taken: &mut HashSet<Name>,
-    ) -> Go {
-        let own = child.file_name();
-        let typed = own.to_string_lossy();
-        let (wanted, rewritten) = Name::from_local(&typed);
-        let name = unused(&wanted, taken);
-        let path = match above.join(&name) {
-            Ok(path) => path,
-            Err(error) => {
-                let fault = Fault::new(FaultKind::Other, format!("{above}/{name}: {error}"));
-                return (self.each)(Err(Passed::Unreadable { fault }));
-            }
-        };
-        if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
-            let from = crate::base::text::PeerText::new(&*typed);
-            let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
-            if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
-                return Go::Stop;
-            }
-        }
-        // Remembered only where it cannot be told from the path.
-        let differs = local_above.is_some() || own.to_str() != Some(name.as_str());
-        let local: Option<PathBuf> = differs.then(|| match local_above {
-            Some(above) => above.join(&own),
-            None => above.components().skip(1).map(std::ffi::OsStr::new).chain([own.as_os_str()]).collect(),
-        });
-        let metadata = match child.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
-        };
-        if metadata.is_dir() {
-            return match child.open_dir() {
-                Ok(dir) => self.folder(&dir, path, local.as_deref()),
-                Err(error) => (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
-            };
-        }
-        let found = kind_of(dir, &own, &path, &metadata).map(|kind| Found {
-            entry: Entry { path, kind },
-            place: Place { item: self.item, local: local.map(PathBuf::into_boxed_path) },
-        });
-        (self.each)(found)
-    }
-}
-
-fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
-    if metadata.is_file() {
-        return Ok(entry_kind(metadata));
-    }
-    let special = |text: &str| Passed::Special { fault: Fault::new(FaultKind::Other, format!("{path}: {text}")) };
-    if !metadata.is_symlink() {
-        return Err(special("not a file, folder or link; not sent"));
-    }
-    let target = dir.read_link_contents(own).map_err(|e| Passed::Unreadable { fault: Fault::disk(path, &e) })?;
-    let target = target.to_str().and_then(|text| LinkTarget::parse(text).ok());
-    match target {
-        Some(target) if target.stays_inside(path) => Ok(EntryKind::Link { target }),
-        _ => Err(special("a link that leaves its tree; not sent")),
-    }
-}
-
-/// An entry's bytes, in whole chunks.
-pub enum Reader {
-    /// A file, and what it was when it was offered.
-    File {
-        /// The open file.
-        file: File,
-        /// Where the next read starts by itself.
-        at: u64,
-        /// Size, time and mode as offered.
-        kind: EntryKind,
-    },
-    /// A pipe, read once from its beginning to its end.
-    Pipe(Box<dyn Read + Send>),
-    /// A text.
-    Text(Arc<[u8]>),
-}
-
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reader")
-    }
-}
-
-impl Reader {
-    /// Appends chunk `index` to `into`: `length` bytes at the most. Fewer come at the end only.
-    ///
-    /// # Errors
-    /// As the disk says. A pipe can only be read in order.
-    pub fn read(&mut self, index: u32, length: u64, into: &mut Vec<u8>) -> io::Result<u64> {
-        let offset = u64::from(index) * CHUNK;
-        let before = into.len();
-        match self {
-            Self::File { file, at, .. } => {
-                if *at != offset {
-                    file.seek(SeekFrom::Start(offset))?;
-                }
-                let read = file.take(length).read_to_end(into)? as u64;
-                *at = offset + read;
-            }
-            Self::Pipe(pipe) => {
-                pipe.take(length).read_to_end(into)?;
-            }
-            Self::Text(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                let end = start.saturating_add(length as usize).min(bytes.len());
-                into.extend_from_slice(&bytes[start..end]);
-            }
-        }
-        Ok((into.len() - before) as u64)
-    }
-
-    /// Whether the file still is what it was when it was offered.
-    pub fn unchanged(&self) -> bool {
-        match self {
-            Self::File { file, kind: EntryKind::File { size, modified, .. }, .. } => file
-                .metadata()
-                .is_ok_and(|now| now.len() == *size && now.modified().is_ok_and(|t| Stamp::of(t) == *modified)),
-            _ => true,
-        }
-    }
 }
 
 #[cfg(test)]

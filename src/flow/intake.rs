@@ -1,13 +1,15 @@
 //! The intake: threads that check and write what arrives.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::base::digest::{ChunkHash, VerifiedChunk};
+use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::fault::{Fault, FaultKind};
-use crate::disk::partial::{End, Partial, Writer};
+use crate::disk::partial::{End, Partial};
+use crate::disk::writer::Writer;
+use crate::wire::limits::CHUNK_HASH;
 use crate::wire::message::ChunkHead;
 
 /// Writing threads of one transfer.
@@ -25,9 +27,20 @@ const TAKEN: usize = 64;
 /// Something for a thread to do.
 #[derive(Debug)]
 enum Piece {
-    Chunk { head: ChunkHead, bytes: Vec<u8>, hash: ChunkHash, _room: OwnedSemaphorePermit },
-    End { entry: u32, end: End },
-    Gone { entry: u32, fault: Fault },
+    /// The chunk's bytes, then their hash.
+    Chunk {
+        head: ChunkHead,
+        bytes: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    },
+    End {
+        entry: u32,
+        end: End,
+    },
+    Gone {
+        entry: u32,
+        fault: Fault,
+    },
     Drained(oneshot::Sender<()>),
 }
 
@@ -37,6 +50,33 @@ enum Piece {
 pub(super) struct Intake {
     threads: Vec<(mpsc::Sender<Piece>, JoinHandle<()>)>,
     room: Arc<Semaphore>,
+    buffers: Buffers,
+}
+
+/// Buffers of whole chunks, used again: fresh ones cost the system more than what is done in them.
+#[derive(Debug, Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// Buffers kept for use again.
+const SPARE: usize = 12;
+
+impl Buffers {
+    fn take(&self, length: usize) -> Vec<u8> {
+        let whole = CHUNK as usize + CHUNK_HASH;
+        if length < whole / 4 {
+            return Vec::with_capacity(length);
+        }
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(whole))
+    }
+
+    fn give(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.capacity() >= CHUNK as usize && spare.len() < SPARE {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
 }
 
 /// The writing threads are gone: one of them failed and said so.
@@ -46,17 +86,18 @@ pub(super) struct Stuck;
 impl Intake {
     /// Starts the threads; the first failure of any goes to `failed`.
     pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>) -> Self {
+        let buffers = Buffers::default();
         let threads = (0..THREADS).map(|_| {
             let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
-            let (writer, failed) = (partial.writer(), failed.clone());
+            let (writer, failed, buffers) = (Writer::new(partial), failed.clone(), buffers.clone());
             let thread = std::thread::spawn(move || {
-                if let Err(fault) = work(writer, waiting) {
+                if let Err(fault) = work(writer, waiting, &buffers) {
                     let _ = failed.blocking_send(fault);
                 }
             });
             (pieces, thread)
         });
-        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(WAITING_KIB)) }
+        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(WAITING_KIB)), buffers }
     }
 
     /// Waits until `length` more bytes may wait.
@@ -65,16 +106,15 @@ impl Intake {
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
     }
 
-    /// Hands over a chunk.
-    pub(super) async fn chunk(
-        &self,
-        head: ChunkHead,
-        bytes: Vec<u8>,
-        hash: ChunkHash,
-        room: OwnedSemaphorePermit,
-    ) -> Result<(), Stuck> {
+    /// An empty buffer for `length` bytes.
+    pub(super) fn buffer(&self, length: usize) -> Vec<u8> {
+        self.buffers.take(length)
+    }
+
+    /// Hands over a chunk: its bytes, and after them their hash.
+    pub(super) async fn chunk(&self, head: ChunkHead, bytes: Vec<u8>, room: OwnedSemaphorePermit) -> Result<(), Stuck> {
         let which = head.entry.wrapping_add(head.index) as usize;
-        self.hand(which, Piece::Chunk { head, bytes, hash, _room: room }).await
+        self.hand(which, Piece::Chunk { head, bytes, _room: room }).await
     }
 
     /// Hands over that an entry is through.
@@ -115,15 +155,18 @@ impl Intake {
     }
 }
 
-fn work(mut writer: Writer, mut waiting: mpsc::Receiver<Piece>) -> Result<(), Fault> {
+fn work(mut writer: Writer, mut waiting: mpsc::Receiver<Piece>, buffers: &Buffers) -> Result<(), Fault> {
     let mut pieces = Vec::with_capacity(TAKEN);
     while waiting.blocking_recv_many(&mut pieces, TAKEN) > 0 {
         for piece in pieces.drain(..) {
             match piece {
-                Piece::Chunk { head, bytes, hash, _room } => {
-                    let chunk = VerifiedChunk::verify(head.index, &bytes, hash)
+                Piece::Chunk { head, bytes, _room } => {
+                    let (chunk, hash) =
+                        bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
+                    let chunk = VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
                         .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))?;
                     writer.write(head.entry, &chunk)?;
+                    buffers.give(bytes);
                 }
                 Piece::End { entry, end } => writer.end(entry, end)?,
                 Piece::Gone { entry, fault } => writer.give_up(entry, fault)?,

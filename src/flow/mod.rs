@@ -3,6 +3,7 @@
 
 pub mod fault;
 pub mod greet;
+mod hear;
 mod intake;
 pub mod list;
 mod pages;

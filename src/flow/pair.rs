@@ -1,66 +1,96 @@
-//! Two people compare key words and trust each other's node.
+//! Two people compare key words and trust each other's node. Both sides do the same: each tells its
+//! own person's answer, and each hears the other's before anything is trusted.
 
 use std::future::Future;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
+use tokio::time::timeout;
 
 use super::fault::FlowFault;
 use super::greet::Session;
 use crate::base::fault::{Fault, FaultKind};
-use crate::wire::frame;
+use crate::wire::frame::{self, FrameReader};
 use crate::wire::limits::{KEEP_ALIVE, PROMPT};
 use crate::wire::message::Pairing;
 
-/// What the other side answered.
+/// What one side answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Agreement {
-    /// The words are the same there, and it trusts us now.
+    /// The words are the same there.
     Agreed,
     /// They are not, or nobody could look.
     Refused(Fault),
 }
 
-/// Waits, as the side that dialled, for what the person there answers.
-///
-/// # Errors
-/// See [`FlowFault`].
-pub async fn wait<S: AsyncRead + AsyncWrite>(mut session: Session<S>) -> Result<Agreement, FlowFault> {
-    let answer = tokio::time::timeout(PROMPT, async {
-        loop {
-            match session.reader.next().await? {
-                Pairing::Asking => {}
-                Pairing::Agreed => return Ok::<_, FlowFault>(Agreement::Agreed),
-                Pairing::Refused(fault) => return Ok(Agreement::Refused(fault)),
-            }
-        }
-    });
-    let agreement =
-        answer.await.map_err(|_| FlowFault::Ours(Fault::new(FaultKind::TimedOut, "nobody answered there")))??;
-    session.close().await;
-    Ok(agreement)
+/// What both sides answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// This side.
+    pub ours: Agreement,
+    /// The other side.
+    pub theirs: Agreement,
 }
 
-/// Has a person here compare the words and tells the other side.
+/// Has the person here asked, tells the answer, and waits for the other side's. `asked` is dropped
+/// where the other side has refused already.
 ///
 /// # Errors
 /// See [`FlowFault`].
-pub async fn answer<S: AsyncRead + AsyncWrite>(
+pub async fn compare<S: AsyncRead + AsyncWrite>(
     mut session: Session<S>,
     asked: impl Future<Output = Agreement>,
-) -> Result<Agreement, FlowFault> {
-    tokio::pin!(asked);
-    let agreement = loop {
-        frame::write(&mut session.writer, &Pairing::Asking).await?;
-        tokio::select! {
-            agreement = &mut asked => break agreement,
-            () = tokio::time::sleep(KEEP_ALIVE) => {}
-        }
-    };
-    let message = match &agreement {
-        Agreement::Agreed => Pairing::Agreed,
-        Agreement::Refused(fault) => Pairing::Refused(fault.clone()),
-    };
-    frame::write(&mut session.writer, &message).await?;
+) -> Result<Compared, FlowFault> {
+    let compared = timeout(PROMPT, both(&mut session, asked)).await;
+    let compared = compared.unwrap_or_else(|_| {
+        Err(FlowFault::Ours(Fault::new(FaultKind::TimedOut, "nobody answered at the other side")))
+    })?;
     session.close().await;
-    Ok(agreement)
+    Ok(compared)
+}
+
+async fn both<S: AsyncRead + AsyncWrite>(
+    session: &mut Session<S>,
+    asked: impl Future<Output = Agreement>,
+) -> Result<Compared, FlowFault> {
+    let writer = &mut session.writer;
+    let heard = hear(&mut session.reader);
+    tokio::pin!(heard, asked);
+    let (mut ours, mut theirs) = (None, None);
+    loop {
+        if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
+            return Ok(Compared { ours: Agreement::clone(ours), theirs: Agreement::clone(theirs) });
+        }
+        tokio::select! {
+            biased;
+            answer = &mut heard, if theirs.is_none() => {
+                let answer = answer?;
+                if ours.is_none() && matches!(answer, Agreement::Refused(_)) {
+                    ours = Some(Agreement::Refused(Fault::new(FaultKind::Declined, "not asked any more")));
+                }
+                theirs = Some(answer);
+            }
+            answer = &mut asked, if ours.is_none() => {
+                let message = match &answer {
+                    Agreement::Agreed => Pairing::Agreed,
+                    Agreement::Refused(fault) => Pairing::Refused(fault.clone()),
+                };
+                frame::write(writer, &message).await?;
+                ours = Some(answer);
+            }
+            () = tokio::time::sleep(KEEP_ALIVE) => frame::write(writer, &Pairing::Asking).await?,
+        }
+    }
+}
+
+async fn hear<S>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<Agreement, FlowFault>
+where
+    ReadHalf<S>: AsyncRead + Unpin,
+{
+    loop {
+        match reader.next().await? {
+            Pairing::Asking => {}
+            Pairing::Agreed => return Ok(Agreement::Agreed),
+            Pairing::Refused(fault) => return Ok(Agreement::Refused(fault)),
+        }
+    }
 }

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::pages::Weighed;
 use super::send::Ledger;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{EntryKind, Have};
-use crate::disk::source::{Found, Reader, Source};
+use crate::disk::reader::Reader;
+use crate::disk::source::{Found, Go, Passed, Source};
 use crate::wire::frame;
+use crate::wire::limits::{MAX_ENTRIES, MAX_PAGE, PAGE_BYTES};
 use crate::wire::message::{ChunkHead, Sending};
 
 /// Frames are handed on once they fill this many bytes: a whole chunk with its header and hash.
@@ -20,6 +23,7 @@ const BATCH: usize = CHUNK as usize + 256;
 #[derive(Debug)]
 pub(super) struct Frames {
     out: mpsc::Sender<Vec<u8>>,
+    spare: mpsc::Receiver<Vec<u8>>,
     batch: Vec<u8>,
 }
 
@@ -28,8 +32,10 @@ pub(super) struct Frames {
 pub(super) struct Gone;
 
 impl Frames {
-    pub(super) fn new(out: mpsc::Sender<Vec<u8>>) -> Self {
-        Self { out, batch: Vec::new() }
+    /// Frames that go to `out`; from `spare` come used buffers, to be used again: fresh ones cost
+    /// the system more than what is done in them.
+    pub(super) fn new(out: mpsc::Sender<Vec<u8>>, spare: mpsc::Receiver<Vec<u8>>) -> Self {
+        Self { out, spare, batch: Vec::new() }
     }
 
     /// Adds a message.
@@ -53,8 +59,11 @@ impl Frames {
         if !self.batch.is_empty() && self.batch.len() + needed > BATCH {
             self.flush()?;
         }
-        if self.batch.capacity() == 0 {
-            self.batch.reserve_exact(BATCH.max(needed));
+        if self.batch.is_empty() && self.batch.capacity() < BATCH {
+            if let Ok(spare) = self.spare.try_recv() {
+                self.batch = spare;
+            }
+            self.batch.reserve_exact(BATCH.max(needed) - self.batch.len());
         }
         Ok(&mut self.batch)
     }
@@ -102,14 +111,13 @@ impl Pump<'_> {
             };
             match sent {
                 Ok((size, digest)) => {
-                    let modified = match found.entry.kind {
-                        EntryKind::File { modified, .. } => Some(modified),
-                        _ => None,
-                    };
-                    lock(&self.ledger.digests).push((self.entry, digest));
-                    self.frames.say(&Sending::EntryEnd { entry: self.entry, size, digest, modified })?;
+                    lock(&self.ledger.digests).push((self.entry, Some(digest)));
+                    self.frames.say(&Sending::EntryEnd { entry: self.entry, size, digest })?;
                 }
-                Err(fault) => self.frames.say(&Sending::EntryGone { entry: self.entry, fault })?,
+                Err(fault) => {
+                    lock(&self.ledger.digests).push((self.entry, None));
+                    self.frames.say(&Sending::EntryGone { entry: self.entry, fault })?;
+                }
             }
         }
         self.ledger.count(|p| p.entries_done += 1);
@@ -227,22 +235,27 @@ fn unreadable(found: &Found, error: &std::io::Error) -> Fault {
 
 /// The walk: a thread that finds the entries and tells them page by page.
 pub(super) fn walk(source: &Source, ledger: &Arc<Ledger>, frames: &mut Frames) -> Result<(), Gone> {
-    use crate::disk::source::Go;
-    use crate::wire::limits::{MAX_PAGE, PAGE_BYTES};
     let mut page = Vec::new();
     let mut page_bytes = 0;
     let (mut entries, mut bytes) = (0u64, 0u64);
     let mut gone = Ok(());
     source.walk(|found| {
         match found {
+            Ok(_) if entries == MAX_ENTRIES as u64 => {
+                let fault =
+                    Fault::new(FaultKind::Other, format!("more than {MAX_ENTRIES} entries: the rest is not sent"));
+                lock(&ledger.passed).push(Passed::Unreadable { fault });
+                return Go::Stop;
+            }
             Ok(found) => {
                 entries += 1;
                 bytes += found.entry.size();
-                page_bytes += found.entry.path.as_str().len() + 48;
+                page_bytes += found.entry.weight();
                 page.push(Arc::new(found));
             }
             Err(passed) => lock(&ledger.passed).push(passed),
         }
+        // An entry weighs at most two paths: the page stays far below a frame.
         if page.len() >= MAX_PAGE || page_bytes >= PAGE_BYTES {
             page_bytes = 0;
             gone = tell(&mut page, ledger, frames).and_then(|()| frames.flush());

@@ -1,14 +1,14 @@
 //! The receipt: what a receiver signs, and how a sender checks it.
 //!
 //! The statement is SHA-256 over `ftx receipt v1\0`, the transfer's 16 bytes, and for each entry
-//! in order: the length of its outcome as a postcard message (big-endian `u32`), the outcome, and
-//! a 1 with the entry's digest where its bytes were sent and it is good, else a 0.
+//! in order: its path and its outcome as a postcard message, each after its length (big-endian
+//! `u32`), and a 1 with the entry's digest where its bytes were sent and it is good, else a 0.
 
 use sha2::{Digest, Sha256};
 
 use crate::base::digest::EntryDigest;
 use crate::base::id::TransferId;
-use crate::base::manifest::Outcome;
+use crate::base::manifest::{Entry, Outcome};
 use crate::link::key::{Key, PublicKey};
 use crate::wire::message::Receipt;
 
@@ -23,7 +23,10 @@ impl Statement {
         Self(Sha256::new_with_prefix(b"ftx receipt v1\0").chain_update(transfer.as_bytes()))
     }
 
-    pub(super) fn add(&mut self, outcome: &Outcome, digest: Option<EntryDigest>) {
+    pub(super) fn add(&mut self, entry: &Entry, outcome: &Outcome, digest: Option<EntryDigest>) {
+        let path = entry.path.as_str();
+        self.0.update((path.len() as u32).to_be_bytes());
+        self.0.update(path);
         // An outcome always has a postcard form: it has no maps and no floats.
         let bytes = postcard::to_allocvec(outcome).unwrap_or_default();
         self.0.update((bytes.len() as u32).to_be_bytes());
@@ -52,20 +55,24 @@ impl Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::manifest::EntryKind;
+    use crate::base::path::RelPath;
 
     #[test]
-    fn a_receipt_binds_outcomes_digests_and_the_signer() {
+    fn a_receipt_binds_names_outcomes_digests_and_the_signer() {
         let (key, other) = (Key::generate().unwrap(), Key::generate().unwrap());
         let transfer = TransferId::new();
-        let statement = |outcome: &Outcome, digest| {
+        let statement = |path: &str, outcome: &Outcome, digest| {
+            let entry = Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream };
             let mut statement = Statement::of(transfer);
-            statement.add(outcome, Some(EntryDigest([digest; 32])));
+            statement.add(&entry, outcome, Some(EntryDigest([digest; 32])));
             statement
         };
-        let receipt = statement(&Outcome::Placed, 1).sign(&key);
-        assert!(statement(&Outcome::Placed, 1).confirmed_by(&receipt, key.public()));
-        assert!(!statement(&Outcome::Placed, 2).confirmed_by(&receipt, key.public()));
-        assert!(!statement(&Outcome::Equal, 1).confirmed_by(&receipt, key.public()));
-        assert!(!statement(&Outcome::Placed, 1).confirmed_by(&receipt, other.public()));
+        let receipt = statement("a", &Outcome::Placed, 1).sign(&key);
+        assert!(statement("a", &Outcome::Placed, 1).confirmed_by(&receipt, key.public()));
+        assert!(!statement("a", &Outcome::Placed, 2).confirmed_by(&receipt, key.public()));
+        assert!(!statement("a", &Outcome::Equal, 1).confirmed_by(&receipt, key.public()));
+        assert!(!statement("b", &Outcome::Placed, 1).confirmed_by(&receipt, key.public()));
+        assert!(!statement("a", &Outcome::Placed, 1).confirmed_by(&receipt, other.public()));
     }
 }

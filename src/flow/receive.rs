@@ -7,27 +7,28 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::fault::FlowFault;
 use super::greet::{Me, Session};
+use super::hear::{Heard, hear};
 use super::intake::Intake;
 use super::pages::pages;
 use super::receipt::Statement;
 use super::stop::Stop;
-use crate::base::digest::{CHUNK, ChunkHash};
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::{Entry, Have};
+use crate::base::path::Name;
 use crate::base::text::PeerText;
-use crate::disk::partial::{End, Partial};
+use crate::disk::partial::Partial;
 use crate::disk::root::Root;
-use crate::wire::frame::{self, FrameReader};
-use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_ENTRIES, MAX_PAGE, PROGRESS};
-use crate::wire::message::{Receiving, Sending};
+use crate::wire::frame;
+use crate::wire::limits::{GREETING, KEEP_ALIVE, PROGRESS};
+use crate::wire::message::Receiving;
 
 /// The answer to an offer, when somebody has thought about it.
 pub type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
@@ -35,7 +36,12 @@ pub type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 /// Whether, and where to, an offer is accepted.
 pub enum Consent {
     /// It was asked for: everything goes to this folder at once.
-    Given(Root),
+    Given {
+        /// The folder.
+        root: Root,
+        /// The outermost names that may come; any, where everything was asked for.
+        tops: Option<Vec<Name>>,
+    },
     /// Somebody, or some rule, decides once the whole manifest is there.
     Ask(Box<dyn FnOnce(Proposal) -> Answer + Send>),
 }
@@ -63,14 +69,6 @@ pub enum Verdict {
     },
 }
 
-/// What the hearing task tells the speaking one.
-enum Heard {
-    Offer { transfer: TransferId, set: [u8; 32] },
-    Page(Vec<Entry>),
-    PagesEnd,
-    End,
-}
-
 /// Receives over a session in which this side is the receiver.
 ///
 /// # Errors
@@ -95,6 +93,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         progress: &progress,
         partial: None,
         offer: None,
+        free: None,
         last_said: Instant::now(),
     };
     let result = {
@@ -125,122 +124,10 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     {
         let _ = tokio::task::spawn_blocking(move || partial.leave()).await;
     }
-    if result.is_ok() {
+    if matches!(result, Ok(_) | Err(FlowFault::Declined { .. })) {
         session.close().await;
     }
     result
-}
-
-/// Hears the sender to its end. Returns only where something is wrong.
-async fn hear<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
-    heard: mpsc::Sender<Heard>,
-    intake: &OnceLock<Intake>,
-) -> FlowFault
-where
-    ReadHalf<S>: AsyncRead + Unpin,
-{
-    match hear_all(reader, &heard, intake).await {
-        Err(fault) => fault,
-        // Everything came. That the sender hangs up now changes nothing any more.
-        Ok(()) => std::future::pending().await,
-    }
-}
-
-async fn hear_all<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
-    heard: &mpsc::Sender<Heard>,
-    intake: &OnceLock<Intake>,
-) -> Result<(), FlowFault>
-where
-    ReadHalf<S>: AsyncRead + Unpin,
-{
-    let mut stage = Hearing::Offer;
-    let mut entries = 0usize;
-    loop {
-        let message = reader.next().await?;
-        match (message, stage) {
-            (Sending::KeepAlive, _) => {}
-            (Sending::Abort(fault), _) => return Err(FlowFault::Theirs(fault)),
-            (Sending::Offer { transfer, set }, Hearing::Offer) => {
-                stage = Hearing::Pages;
-                tell(heard, Heard::Offer { transfer, set }).await?;
-            }
-            (Sending::Page(page), Hearing::Pages) => {
-                entries += page.len();
-                if page.len() > MAX_PAGE || entries > MAX_ENTRIES {
-                    return Err(FlowFault::unexpected("a manifest of this size"));
-                }
-                page.iter().try_for_each(Entry::check).map_err(FlowFault::Ours)?;
-                tell(heard, Heard::Page(page)).await?;
-            }
-            (Sending::PagesEnd { entries: said, .. }, Hearing::Pages) if said == entries as u64 => {
-                stage = Hearing::Rest;
-                tell(heard, Heard::PagesEnd).await?;
-            }
-            (message, Hearing::Pages | Hearing::Rest) => {
-                // Nothing that carries bytes has a place before the offer is accepted.
-                let intake = intake.get().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
-                if take(reader, message, stage, intake).await? == Go::Over {
-                    tell(heard, Heard::End).await?;
-                    return Ok(());
-                }
-            }
-            _ => return Err(FlowFault::unexpected("what the sender says")),
-        }
-    }
-}
-
-/// How far the sender's part has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hearing {
-    Offer,
-    Pages,
-    Rest,
-}
-
-#[derive(PartialEq, Eq)]
-enum Go {
-    On,
-    Over,
-}
-
-/// Takes one message that carries, or ends, bytes.
-async fn take<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
-    message: Sending,
-    stage: Hearing,
-    intake: &Intake,
-) -> Result<Go, FlowFault>
-where
-    ReadHalf<S>: AsyncRead + Unpin,
-{
-    // A thread that is gone has said why; that is told instead of this.
-    let stuck = |_| FlowFault::Ours(Fault::new(FaultKind::Disk, "writing failed"));
-    match message {
-        Sending::Chunk(head) => {
-            if head.length == 0 || u64::from(head.length) > CHUNK {
-                return Err(FlowFault::unexpected("a chunk of this length"));
-            }
-            let room = intake.room(head.length).await.map_err(stuck)?;
-            let mut bytes = Vec::with_capacity(head.length as usize + 32);
-            reader.raw(head.length as usize + 32, &mut bytes).await?;
-            let hash = bytes.split_off(head.length as usize);
-            let hash = ChunkHash(hash.try_into().map_err(|_| FlowFault::unexpected("a hash of this length"))?);
-            intake.chunk(head, bytes, hash, room).await.map_err(stuck)?;
-        }
-        Sending::EntryEnd { entry, size, digest, modified } => {
-            intake.end(entry, End { size, digest, modified }).await.map_err(stuck)?;
-        }
-        Sending::EntryGone { entry, fault } => intake.gone(entry, fault).await.map_err(stuck)?,
-        Sending::End if stage == Hearing::Rest => return Ok(Go::Over),
-        _ => return Err(FlowFault::unexpected("what the sender says")),
-    }
-    Ok(Go::On)
-}
-
-async fn tell(heard: &mpsc::Sender<Heard>, what: Heard) -> Result<(), FlowFault> {
-    heard.send(what).await.map_err(|_| FlowFault::unexpected("anything more"))
 }
 
 /// The speaking side.
@@ -255,15 +142,16 @@ struct Speaker<'a, S> {
     progress: &'a watch::Sender<Progress>,
     partial: Option<Arc<Partial>>,
     offer: Option<(TransferId, [u8; 32])>,
+    /// Bytes that the disk still has room for, less what has been accepted.
+    free: Option<u64>,
     last_said: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     async fn run(&mut self, consent: Consent) -> Result<Summary, FlowFault> {
-        let mut ask = None;
-        let mut root = None;
+        let (mut ask, mut root, mut tops) = (None, None, None);
         match consent {
-            Consent::Given(given) => root = Some(given),
+            Consent::Given { root: given, tops: named } => (root, tops) = (Some(given), named),
             Consent::Ask(question) => ask = Some(question),
         }
         let mut unanswered = Vec::new();
@@ -286,6 +174,11 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
                     }
                 }
                 Some(Heard::Page(page)) => {
+                    if let Some(tops) = &tops
+                        && !page.iter().all(|entry| is_among(tops, entry.path.top()))
+                    {
+                        return Err(FlowFault::unexpected("something that was not asked for"));
+                    }
                     self.progress.send_modify(|p| {
                         p.entries += page.len() as u64;
                         p.bytes += page.iter().map(Entry::size).sum::<u64>();
@@ -356,17 +249,15 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
 
     /// Says yes to a whole manifest, if there is room for what is missing of it.
     async fn accept_all(&mut self, root: Root, entries: Vec<Entry>) -> Result<(), FlowFault> {
-        let free = root.free_space();
         self.open(root).await?;
-        let sizes: Vec<u64> = entries.iter().map(Entry::size).collect();
-        let haves = self.admit(entries).await?;
-        let missing: u64 = sizes.iter().zip(&haves).map(|(size, have)| size - have.bytes_of(*size)).sum();
-        if let Some(free) = free.filter(|free| *free < missing) {
-            let text = format!("not enough room at the receiver: {missing} bytes are needed, {free} are free");
-            let (kind, reason) = (FaultKind::Disk, PeerText::new(text));
-            self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
-            return Err(FlowFault::Declined { kind, reason });
-        }
+        let haves = match self.admit(entries).await {
+            Err(FlowFault::Ours(Fault { kind: FaultKind::Disk, text: reason })) => {
+                let kind = FaultKind::Disk;
+                self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
+                return Err(FlowFault::Declined { kind, reason });
+            }
+            haves => haves?,
+        };
         self.say(&Receiving::Accept).await?;
         self.begin();
         self.tell_haves(haves).await
@@ -375,7 +266,8 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     async fn open(&mut self, root: Root) -> Result<(), FlowFault> {
         let (transfer, set) = self.offer.ok_or_else(|| FlowFault::unexpected("an answer before the offer"))?;
         let sender = self.sender;
-        let opened = blocking(move || Partial::open(&root, sender, &set, transfer)).await?;
+        self.free = root.free_space();
+        let opened = self.patiently(move || Partial::open(&root, sender, &set, transfer)).await?;
         self.partial = Some(Arc::new(opened));
         Ok(())
     }
@@ -391,9 +283,17 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     async fn admit(&mut self, page: Vec<Entry>) -> Result<Vec<Have>, FlowFault> {
         let partial = self.partial.clone().ok_or_else(|| FlowFault::unexpected("a page before the offer"))?;
         let sizes: Vec<u64> = page.iter().map(Entry::size).collect();
-        let haves = blocking(move || partial.admit(page)).await?;
+        let haves = self.patiently(move || partial.admit(page)).await?;
         let kept: u64 = sizes.iter().zip(&haves).map(|(size, have)| have.bytes_of(*size)).sum();
         self.progress.send_modify(|p| p.bytes_kept += kept);
+        let missing = sizes.iter().sum::<u64>() - kept;
+        if let Some(free) = &mut self.free {
+            if *free < missing {
+                let text = format!("not enough room: {missing} bytes more are needed, {free} are free");
+                return Err(FlowFault::Ours(Fault::new(FaultKind::Disk, text)));
+            }
+            *free -= missing;
+        }
         Ok(haves)
     }
 
@@ -431,31 +331,23 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     async fn settle(&mut self) -> Result<Summary, FlowFault> {
         let (transfer, _) = self.offer.ok_or_else(|| FlowFault::unexpected("an end before the offer"))?;
         let partial = self.partial.clone().ok_or_else(|| FlowFault::unexpected("an end before the acceptance"))?;
-        self.report().await?;
         self.progress.send_modify(|p| p.stage = Stage::Settling);
         self.say(&Receiving::Settling).await?;
         self.drain().await?;
-        let settling = partial.clone();
-        let mut settled = tokio::task::spawn_blocking(move || settling.settle());
-        let settled = loop {
-            tokio::select! {
-                settled = &mut settled => break settled,
-                () = tokio::time::sleep(KEEP_ALIVE) => self.say(&Receiving::KeepAlive).await?,
-            }
-        };
-        let settled = settled.map_err(|_| FlowFault::Ours(lost_thread()))?.map_err(FlowFault::Ours)?;
+        self.report().await?;
+        let settled = self.patiently(move || partial.settle()).await?;
         let mut statement = Statement::of(transfer);
         let mut outcomes = Vec::with_capacity(settled.len());
-        for (_, outcome, digest) in &settled {
-            statement.add(outcome, *digest);
+        for (entry, outcome, digest) in &settled {
+            statement.add(entry, outcome, *digest);
             outcomes.push(outcome.clone());
         }
         for page in pages(outcomes) {
             self.say(&Receiving::Outcomes(page)).await?;
         }
+        // The last word: nothing follows it.
         let receipt = statement.sign(&self.me.key);
         self.say(&Receiving::Receipt(receipt)).await?;
-        self.report().await?;
         let progress = *self.progress.borrow();
         Ok(Summary {
             transfer,
@@ -464,6 +356,21 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
             receipt: Receipted::Given,
         })
+    }
+
+    /// Does what blocks in a thread, and keeps the connection alive meanwhile.
+    async fn patiently<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, FlowFault> {
+        let mut done = tokio::task::spawn_blocking(work);
+        let done = loop {
+            tokio::select! {
+                done = &mut done => break done,
+                () = tokio::time::sleep(KEEP_ALIVE) => self.say(&Receiving::KeepAlive).await?,
+            }
+        };
+        done.map_err(|_| FlowFault::Ours(lost_thread()))?.map_err(FlowFault::Ours)
     }
 
     /// Waits until the intake has written everything it was given.
@@ -488,7 +395,9 @@ fn lost_thread() -> Fault {
     Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly")
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, FlowFault> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| FlowFault::Ours(lost_thread()))?.map_err(FlowFault::Ours)
+/// Whether an outermost name is one that was asked for, or one of them with a number: two that are
+/// alike get one.
+fn is_among(tops: &[Name], top: &str) -> bool {
+    let numbers = 1..=tops.len() as u32;
+    tops.iter().any(|name| name.as_str() == top || numbers.clone().any(|n| name.numbered(n).as_str() == top))
 }

@@ -42,8 +42,8 @@ pub(super) struct Ledger {
     pub(super) found: Mutex<Vec<Arc<Found>>>,
     /// What is not sent, and why.
     pub(super) passed: Mutex<Vec<Passed>>,
-    /// Digests of what was sent.
-    pub(super) digests: Mutex<Vec<(u32, EntryDigest)>>,
+    /// Digests of what was sent; `None` for what could not be sent after all.
+    pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
     /// How many entries there are, once the walk is over.
     pub(super) total: OnceLock<usize>,
     /// Whether the receiver has said yes.
@@ -88,13 +88,14 @@ pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let (out, frames) = mpsc::channel(QUEUE);
     let (haves, wanted) = mpsc::unbounded_channel();
-    start(Arc::new(source), &ledger, out, (haves.clone(), wanted), transfer);
+    let (used, spare) = mpsc::channel(QUEUE + 2);
+    start(Arc::new(source), &ledger, (out, spare), (haves.clone(), wanted), transfer);
 
     let key = session.peer.key;
     let mut hearing = Hearing { ledger: &ledger, haves, outcomes: Vec::new(), told: 0 };
     let result = {
         let heard = hearing.run(&mut session.reader);
-        let spoken = speak(&mut session.writer, frames);
+        let spoken = speak(&mut session.writer, frames, used);
         tokio::pin!(heard);
         tokio::select! {
             biased;
@@ -126,11 +127,11 @@ pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
 fn start(
     source: Arc<Source>,
     ledger: &Arc<Ledger>,
-    out: mpsc::Sender<Vec<u8>>,
+    (out, spare): (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>),
     (haves, wanted): (mpsc::UnboundedSender<Vec<Have>>, mpsc::UnboundedReceiver<Vec<Have>>),
     transfer: TransferId,
 ) {
-    let (walked, mut frames) = (source.clone(), Frames::new(out.clone()));
+    let (walked, mut frames) = (source.clone(), Frames::new(out.clone(), mpsc::channel(1).1));
     let shared = ledger.clone();
     std::thread::spawn(move || {
         let set = set_of(walked.names());
@@ -141,7 +142,7 @@ fn start(
         // The pump may have been waiting for no more than the end of the walk.
         let _ = haves.send(Vec::new());
     });
-    let (shared, mut frames) = (ledger.clone(), Frames::new(out));
+    let (shared, mut frames) = (ledger.clone(), Frames::new(out, spare));
     std::thread::spawn(move || drop(pump::run(&source, &shared, wanted, &mut frames)));
 }
 
@@ -162,16 +163,22 @@ fn set_of<'a>(names: impl Iterator<Item = &'a Name>) -> [u8; 32] {
 async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     writer: &mut WriteHalf<S>,
     mut frames: mpsc::Receiver<Vec<u8>>,
+    used: mpsc::Sender<Vec<u8>>,
 ) -> FlowFault {
     let mut quiet = Instant::now() + KEEP_ALIVE;
     let mut open = true;
     loop {
         let written = tokio::select! {
             batch = frames.recv(), if open => match batch {
-                Some(batch) => match frame::write_raw(writer, &batch).await {
-                    Ok(()) if frames.is_empty() => writer.flush().await.map_err(Into::into),
-                    written => written,
-                },
+                Some(mut batch) => {
+                    let written = match frame::write_raw(writer, &batch).await {
+                        Ok(()) if frames.is_empty() => writer.flush().await.map_err(Into::into),
+                        written => written,
+                    };
+                    batch.clear();
+                    let _ = used.try_send(batch);
+                    written
+                }
                 None => {
                     open = false;
                     continue;
@@ -234,9 +241,14 @@ impl Hearing<'_> {
 
     fn have(&mut self, page: Vec<Have>) -> Result<(), FlowFault> {
         let known = lock(&self.ledger.found).len();
-        if self.told + page.len() > known {
+        if page.len() > MAX_PAGE || self.told + page.len() > known {
             return Err(FlowFault::unexpected("more than was offered"));
         }
+        let found = lock(&self.ledger.found);
+        if !page.iter().zip(&found[self.told..]).all(|(have, found)| have.fits(found.entry.size())) {
+            return Err(FlowFault::unexpected("chunks that were not offered"));
+        }
+        drop(found);
         self.told += page.len();
         // A pump that is gone has failed on the stream, which is noticed there.
         let _ = self.haves.send(page);
@@ -267,14 +279,17 @@ fn confirm(
 ) -> Result<Sent, FlowFault> {
     let entries: Vec<Entry> = lock(&ledger.found).iter().map(|found| found.entry.clone()).collect();
     let mut digests = vec![None; entries.len()];
+    let mut claimed = false;
     for (entry, digest) in lock(&ledger.digests).iter() {
-        digests[*entry as usize] = Some(*digest);
+        digests[*entry as usize] = *digest;
+        claimed |= digest.is_none() && outcomes.get(*entry as usize).is_some_and(Outcome::is_good);
     }
     let mut statement = Statement::of(transfer);
-    for (outcome, digest) in outcomes.iter().zip(&digests) {
-        statement.add(outcome, *digest);
+    for ((entry, outcome), digest) in entries.iter().zip(&outcomes).zip(&digests) {
+        statement.add(entry, outcome, *digest);
     }
-    if outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
+    // Nobody has in place what was never sent.
+    if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
         let text = "the receiver's receipt does not fit what was sent";
         return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
     }

@@ -139,6 +139,10 @@ impl std::fmt::Debug for Tls {
 
 fn link(mut stream: TlsStream<BufReader<TcpStream>>, address: SocketAddr) -> Result<Link, TlsFault> {
     let (_, session) = stream.get_ref();
+    // rustls lets a peer pass that offers no protocol at all.
+    if session.alpn_protocol() != Some(ALPN) {
+        return Err(TlsFault::Foreign);
+    }
     let der = session.peer_certificates().and_then(|c| c.first()).ok_or(TlsFault::Foreign)?;
     let peer = PublicKey::from_spki(der).ok_or(TlsFault::Foreign)?;
     let mut exporter = [0; 32];

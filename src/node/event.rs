@@ -12,6 +12,7 @@ use crate::base::fault::Fault;
 use crate::base::manifest::Entry;
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
+use crate::flow::pair::Compared;
 use crate::flow::words::KeyWords;
 
 /// Something that happened, or that a person is to decide.
@@ -21,6 +22,13 @@ pub enum Event {
     Offered(Offered),
     /// A peer wants key words compared.
     Pairing(PairingAsked),
+    /// Key words were compared; where both sides agreed, the peer is trusted now.
+    Paired {
+        /// With whom.
+        peer: Peer,
+        /// What both answered.
+        compared: Compared,
+    },
     /// Bytes begin to move.
     Moving {
         /// With whom.

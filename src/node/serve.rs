@@ -17,7 +17,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::flow::fault::FlowFault;
 use crate::flow::greet::{Peer, Proof, Session};
-use crate::flow::pair::{self, Agreement};
+use crate::flow::pair::{self, Agreement, Compared};
 use crate::flow::receive::{self, Consent, Proposal, Verdict};
 use crate::flow::refuse::refuse;
 use crate::flow::stop::Stop;
@@ -39,7 +39,8 @@ pub async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
     let (session, request) = match Session::answered(link.stream, proof, &node.me).await {
         Ok(greeted) => greeted,
         Err(fault) => {
-            if caps.first_nonsense(address.ip()) {
+            // Who hangs up before saying anything has reached us another way, or only looked.
+            if fault.kind() != FaultKind::Lost && caps.first_nonsense(address.ip()) {
                 let _ = node.events.send(Event::Closed { address, reason: fault.to_string() }).await;
             }
             return;
@@ -121,7 +122,7 @@ impl Conversation {
             Decision::Accept => {
                 self.met();
                 self.moving(Way::In, &watched).await;
-                Consent::Given(self.node.inbox.clone())
+                Consent::Given { root: self.node.inbox.clone(), tops: None }
             }
             Decision::Decline(fault) => {
                 refuse(session, &Request::Push, fault.clone()).await?;
@@ -228,9 +229,11 @@ impl Conversation {
                 None => Agreement::Refused(Fault::new(FaultKind::TimedOut, "nobody answered there")),
             }
         };
-        if pair::answer(session, asked).await? == Agreement::Agreed {
+        let compared = pair::compare(session, asked).await?;
+        if compared == (Compared { ours: Agreement::Agreed, theirs: Agreement::Agreed }) {
             note_met(&self.node, &self.peer, Some(Trust::Trusted));
         }
+        let _ = self.node.events.send(Event::Paired { peer: self.peer, compared }).await;
         Ok(())
     }
 

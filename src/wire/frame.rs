@@ -70,7 +70,7 @@ pub async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serial
 /// Writes bytes that are frames already; every part must get away within [`IDLE`].
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub async fn write_raw(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), FrameFault> {
     while !bytes.is_empty() {
         let written = timeout(IDLE, stream.write(bytes)).await.map_err(|_| FrameFault::Silent(IDLE))??;

@@ -8,6 +8,9 @@ pub const MAX_FRAME: usize = 256 * 1024;
 /// Longest first message of a connection, in bytes: nobody is authenticated by more.
 pub const MAX_HELLO: usize = 4 * 1024;
 
+/// Bytes of the SHA-256 that follow a chunk's own.
+pub const CHUNK_HASH: usize = 32;
+
 /// Most entries of one page of a manifest, of a listing or of outcomes.
 pub const MAX_PAGE: usize = 1024;
 

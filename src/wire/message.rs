@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{Entry, Have, Outcome, Stamp};
+use crate::base::manifest::{Entry, Have, Outcome};
 use crate::base::path::RelPath;
 
 /// What the side that dialled wants, with the nonce it had committed to.
@@ -27,7 +27,7 @@ pub enum Request {
     Pull(Vec<RelPath>),
     /// To be told what a folder holds: [`Listing`] follows from the other side.
     List(Option<RelPath>),
-    /// To compare key words and trust one another: [`Pairing`] follows from the other side.
+    /// To compare key words and trust one another: [`Pairing`] follows from both sides.
     Pair,
 }
 
@@ -60,8 +60,6 @@ pub enum Sending {
         size: u64,
         /// Its digest.
         digest: EntryDigest,
-        /// When it was last changed, if it is a file.
-        modified: Option<Stamp>,
     },
     /// An entry cannot be sent: it vanished, changed or cannot be read.
     EntryGone {
@@ -127,8 +125,8 @@ pub enum Receiving {
 /// The receiver's signed word: these entries are verified, synced and in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// SHA-256 over the transfer's id and every entry's digest and outcome; see
-    /// [`crate::flow::receipt`].
+    /// SHA-256 over the transfer's id and every entry's path, outcome and digest; see
+    /// `man/ftx-protocol.7`.
     pub statement: [u8; 32],
     /// Ed25519 over a domain tag and the statement, 64 bytes.
     pub signature: Vec<u8>,
@@ -145,12 +143,12 @@ pub enum Listing {
     Abort(Fault),
 }
 
-/// What the side that was asked to pair says.
+/// What either side says when key words are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pairing {
     /// A person is comparing the words.
     Asking,
-    /// They are the same, and this side now trusts the other.
+    /// They are the same here.
     Agreed,
     /// They are not, or nobody can look.
     Refused(Fault),

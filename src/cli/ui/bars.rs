@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::printer::Printer;
 use crate::base::event::{Progress, Stage};
@@ -20,8 +20,8 @@ const REDRAW: Duration = Duration::from_millis(100);
 pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Progress>) -> JoinHandle<()> {
     let bars = printer.bars().clone();
     tokio::spawn(async move {
-        sleep(PATIENCE).await;
-        if progress.has_changed().is_err() {
+        let ended = timeout(PATIENCE, async { while progress.changed().await.is_ok() {} }).await;
+        if ended.is_ok() {
             return;
         }
         let bar = bars.add(ProgressBar::new(0));

@@ -13,6 +13,7 @@ use crate::base::book::Trust;
 use crate::base::manifest::Entry;
 use crate::cli::report;
 use crate::flow::greet::Peer;
+use crate::flow::pair::Agreement;
 use crate::node::event::{Event, Offered, PairingAsked, Reply, Way};
 
 /// Shows a node's events, and puts its questions to the person one after the other.
@@ -92,6 +93,15 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
             questions.push_back(offer_question(offered));
         }
         Event::Pairing(asked) => questions.push_back(pairing_question(asked)),
+        Event::Paired { peer, compared } => {
+            let trusted = compared.ours == Agreement::Agreed && compared.theirs == Agreement::Agreed;
+            let line = match (&compared.theirs, trusted) {
+                (_, true) => format!("{} is trusted now; you trust each other", shown(&peer)),
+                (Agreement::Refused(fault), _) => format!("{} is not trusted: {fault}", shown(&peer)),
+                _ => format!("{} is not trusted", shown(&peer)),
+            };
+            printer.result(&line, || json!({ "event": "paired", "peer": report::peer(&peer), "trusted": trusted }));
+        }
         Event::Moving { peer, way, progress } => {
             let arrow = if way == Way::In { "←" } else { "→" };
             // It ends by itself with the transfer.
@@ -111,7 +121,7 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         Event::Failed { peer, fault } => {
             let line = format!("{}: {fault}", shown(&peer));
             printer.result(&line, || {
-                json!({ "event": "failed", "peer": report::peer(&peer), "kind": fault.kind, "error": fault.text.as_raw() })
+                json!({ "event": "failed", "peer": report::peer(&peer), "kind": fault.kind.as_str(), "error": fault.text.as_raw() })
             });
         }
         Event::Closed { address, reason } => {

@@ -1,0 +1,91 @@
+//! Reading an entry's bytes, chunk by chunk.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::base::digest::CHUNK;
+use crate::base::manifest::{EntryKind, Stamp};
+
+/// Appends `length` bytes of a file from `offset`, fewer at its end, in as few reads as it takes.
+/// (`read_to_end` begins with small ones each time.)
+#[cfg(unix)]
+fn read_at(file: &File, offset: u64, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    use rustix::buffer::spare_capacity;
+    let (before, length) = (into.len(), length as usize);
+    into.reserve(length);
+    while into.len() < before + length {
+        let at = offset + (into.len() - before) as u64;
+        match rustix::io::pread(file, spare_capacity(into), at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // There may have been room for more than was asked for.
+    into.truncate(before + length);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, offset: u64, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(length).read_to_end(into).map(drop)
+}
+
+/// An entry's bytes, in whole chunks.
+pub enum Reader {
+    /// A file, and what it was when it was offered.
+    File {
+        /// The open file.
+        file: File,
+        /// Size, time and mode as offered.
+        kind: EntryKind,
+    },
+    /// A pipe, read once from its beginning to its end.
+    Pipe(Box<dyn Read + Send>),
+    /// A text.
+    Text(Arc<[u8]>),
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+impl Reader {
+    /// Appends chunk `index` to `into`: `length` bytes at the most. Fewer come at the end only.
+    ///
+    /// # Errors
+    /// As the disk says. A pipe can only be read in order.
+    pub fn read(&mut self, index: u32, length: u64, into: &mut Vec<u8>) -> io::Result<u64> {
+        let offset = u64::from(index) * CHUNK;
+        let before = into.len();
+        match self {
+            Self::File { file, .. } => {
+                read_at(file, offset, length, into)?;
+            }
+            Self::Pipe(pipe) => {
+                pipe.take(length).read_to_end(into)?;
+            }
+            Self::Text(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(length as usize).min(bytes.len());
+                into.extend_from_slice(&bytes[start..end]);
+            }
+        }
+        Ok((into.len() - before) as u64)
+    }
+
+    /// Whether the file still is what it was when it was offered.
+    pub fn unchanged(&self) -> bool {
+        match self {
+            Self::File { file, kind: EntryKind::File { size, modified, .. }, .. } => file
+                .metadata()
+                .is_ok_and(|now| now.len() == *size && now.modified().is_ok_and(|t| Stamp::of(t) == *modified)),
+            _ => true,
+        }
+    }
+}

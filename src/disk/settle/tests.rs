@@ -1,0 +1,193 @@
+//! Staging and settling together, on a real file system.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
+use crate::base::id::{PeerId, TransferId};
+use crate::base::manifest::Have;
+use crate::disk::partial::{End, Partial};
+use crate::disk::writer::Writer;
+
+const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
+
+fn open(home: &Path) -> Arc<Partial> {
+    let root = Root::open(home).unwrap();
+    Arc::new(Partial::open(&root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new()).unwrap())
+}
+
+fn file(path: &str, size: usize) -> Entry {
+    let kind = EntryKind::File { size: size as u64, modified: WHEN, executable: true };
+    Entry { path: RelPath::parse(path).unwrap(), kind }
+}
+
+fn write(partial: &Arc<Partial>, entry: u32, bytes: &[u8], which: std::ops::Range<usize>) -> Result<(), Fault> {
+    let mut writer = Writer::new(partial);
+    for (index, chunk) in bytes.chunks(CHUNK as usize).enumerate() {
+        if which.contains(&index) {
+            let chunk = VerifiedChunk::verify(index as u32, chunk, ChunkHash::of(chunk)).unwrap();
+            writer.write(entry, &chunk)?;
+        }
+    }
+    Ok(())
+}
+
+fn end(partial: &Arc<Partial>, entry: u32, bytes: &[u8]) -> Result<(), Fault> {
+    let hashes: Vec<_> = bytes.chunks(CHUNK as usize).map(ChunkHash::of).collect();
+    let size = bytes.len() as u64;
+    Writer::new(&partial).end(entry, End { size, digest: EntryDigest::over(size, hashes.iter()) })
+}
+
+fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
+    let partial = open(home);
+    let have = partial.admit(vec![file(path, bytes.len())]).unwrap();
+    if have[0] == Have::Nothing {
+        write(&partial, 0, bytes, 0..usize::MAX).unwrap();
+        end(&partial, 0, bytes).unwrap();
+    }
+    partial.settle().unwrap().remove(0).1
+}
+
+#[test]
+fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
+    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Equal);
+    let other = send(home.path(), "a.txt", b"other");
+    assert_eq!(other, Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::Equal);
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
+    assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "staging is cleared");
+}
+
+#[test]
+fn a_tree_merges_into_one_that_is_there() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("tree/sub")).unwrap();
+    fs::write(home.path().join("tree/sub/mine"), "mine").unwrap();
+    fs::write(home.path().join("tree/taken"), "a file").unwrap();
+    let partial = open(home.path());
+    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::Directory };
+    let entries = vec![
+        folder("tree"),
+        folder("tree/empty"),
+        file("tree/sub/mine", 4),
+        folder("tree/taken"),
+        file("tree/taken/x", 1),
+    ];
+    partial.admit(entries).unwrap();
+    for (entry, bytes) in [(2, &b"your"[..]), (4, b"x")] {
+        write(&partial, entry, bytes, 0..1).unwrap();
+        end(&partial, entry, bytes).unwrap();
+    }
+    let settled = partial.settle().unwrap();
+    let outcomes: Vec<_> = settled.iter().map(|(_, outcome, _)| outcome.clone()).collect();
+    let placed_as = |p: &str| Outcome::PlacedAs(RelPath::parse(p).unwrap());
+    assert_eq!(outcomes[2], placed_as("tree/sub/mine (1)"));
+    assert_eq!(outcomes[3], placed_as("tree/taken (1)"));
+    assert_eq!(outcomes[4], placed_as("tree/taken (1)/x"));
+    assert_eq!(fs::read(home.path().join("tree/sub/mine")).unwrap(), b"mine");
+    assert_eq!(fs::read(home.path().join("tree/taken (1)/x")).unwrap(), b"x");
+    assert!(home.path().join("tree/empty").is_dir());
+}
+
+#[test]
+fn a_second_try_goes_on_where_the_first_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|i| (i % 251) as u8).collect();
+    let entry = file("big.iso", bytes.len());
+    let first = open(home.path());
+    assert_eq!(first.admit(vec![entry.clone()]).unwrap(), [Have::Nothing]);
+    write(&first, 0, &bytes, 1..3).unwrap();
+    first.leave();
+    assert!(!home.path().join("big.iso").exists());
+    drop(first);
+
+    let again = open(home.path());
+    let have = again.admit(vec![entry]).unwrap().remove(0);
+    assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK);
+    write(&again, 0, &bytes, 0..1).unwrap();
+    write(&again, 0, &bytes, 3..4).unwrap();
+    end(&again, 0, &bytes).unwrap();
+    let settled = again.settle().unwrap();
+    assert_eq!(settled[0].1, Outcome::Placed);
+    assert_eq!(fs::read(home.path().join("big.iso")).unwrap(), bytes);
+    let metadata = fs::metadata(home.path().join("big.iso")).unwrap();
+    assert_eq!(Stamp::of(metadata.modified().unwrap()), WHEN);
+    #[cfg(unix)]
+    assert_ne!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100, 0);
+}
+
+#[test]
+fn what_was_not_offered_is_not_written() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open(home.path());
+    partial.admit(vec![file("a", 3), Entry { path: RelPath::parse("p").unwrap(), kind: EntryKind::Stream }]).unwrap();
+    assert!(write(&partial, 0, b"four", 0..1).is_err(), "longer than offered");
+    assert!(write(&partial, 7, b"abc", 0..1).is_err(), "no such entry");
+    write(&partial, 0, b"abc", 0..1).unwrap();
+    assert!(write(&partial, 0, b"abc", 0..1).is_err(), "twice");
+    assert!(end(&partial, 0, b"ab").is_err(), "another size");
+    let far = VerifiedChunk::verify(u32::MAX, b"x", ChunkHash::of(b"x")).unwrap();
+    assert!(Writer::new(&partial).write(1, &far).is_err(), "far ahead in a pipe");
+    let settled = partial.settle().unwrap();
+    assert!(settled.iter().all(|(_, outcome, _)| !outcome.is_good()));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_an_earlier_try_left_of_a_file_no_longer_offered_is_not_placed() {
+    let home = tempfile::tempdir().unwrap();
+    let first = open(home.path());
+    first.admit(vec![file("t/gone", 3), file("t/stays", 3)]).unwrap();
+    write(&first, 0, b"old", 0..1).unwrap();
+    write(&first, 1, b"abc", 0..1).unwrap();
+    first.leave();
+    drop(first);
+    let again = open(home.path());
+    again.admit(vec![file("t/stays", 3)]).unwrap();
+    end(&again, 0, b"abc").unwrap();
+    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
+    assert_eq!(fs::read(home.path().join("t/stays")).unwrap(), b"abc");
+    assert!(!home.path().join("t/gone").exists());
+}
+
+#[test]
+fn a_pipe_may_end_before_its_last_chunk_is_written_and_has_no_holes() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open(home.path());
+    let pipe = |path: &str| Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream };
+    partial.admit(vec![pipe("whole"), pipe("holed")]).unwrap();
+    let bytes = vec![1; CHUNK as usize + 5];
+    write(&partial, 0, &bytes, 0..1).unwrap();
+    end(&partial, 0, &bytes).unwrap();
+    write(&partial, 0, &bytes, 1..2).unwrap();
+    let mut writer = Writer::new(&partial);
+    let (full, short) = (vec![2; CHUNK as usize], vec![3; 5]);
+    for (index, chunk) in [(0, &short), (1, &full)] {
+        let chunk = VerifiedChunk::verify(index, chunk, ChunkHash::of(chunk)).unwrap();
+        writer.write(1, &chunk).unwrap();
+    }
+    let hashes = [ChunkHash::of(&short), ChunkHash::of(&full)];
+    let size = CHUNK + 5;
+    writer.end(1, End { size, digest: EntryDigest::over(size, hashes.iter()) }).unwrap();
+    let settled = partial.settle().unwrap();
+    assert_eq!(settled[0].1, Outcome::Placed);
+    assert_eq!(fs::read(home.path().join("whole")).unwrap(), bytes);
+    assert!(!settled[1].1.is_good());
+    assert!(!home.path().join("holed").exists());
+}
+
+#[test]
+fn a_digest_that_does_not_fit_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open(home.path());
+    partial.admit(vec![file("a", 3)]).unwrap();
+    write(&partial, 0, b"abc", 0..1).unwrap();
+    end(&partial, 0, b"abd").unwrap();
+    let settled = partial.settle().unwrap();
+    assert!(matches!(&settled[0].1, Outcome::Failed(fault) if fault.kind == FaultKind::Integrity));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}

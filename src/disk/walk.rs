@@ -1,0 +1,149 @@
+//! Walking one item's tree, folders before what is in them, names in order.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::{Dir, DirEntry, Metadata};
+
+use super::source::{Found, Go, Passed, Place, entry_kind, unused};
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::{Entry, EntryKind};
+use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
+
+/// Walks what is at `local` in the folder `within`, which travels as `path`.
+pub(super) fn walk_path(
+    within: &Dir,
+    local: &Path,
+    path: RelPath,
+    item: u32,
+    each: &mut impl FnMut(Result<Found, Passed>) -> Go,
+) -> Go {
+    let unreadable = |error: &io::Error| Passed::Unreadable { fault: Fault::disk(&path, error) };
+    let metadata = match within.symlink_metadata(local) {
+        Ok(metadata) => metadata,
+        Err(error) => return each(Err(unreadable(&error))),
+    };
+    if metadata.is_symlink() {
+        let fault = Fault::new(FaultKind::Other, format!("{path}: a link; name what it leads to"));
+        return each(Err(Passed::Special { fault }));
+    }
+    if !metadata.is_dir() {
+        let kind = entry_kind(&metadata);
+        return each(Ok(Found { entry: Entry { path, kind }, place: Place { item, local: None } }));
+    }
+    match within.open_dir(local) {
+        Ok(dir) => Walk { item, each }.folder(&dir, path, None),
+        Err(error) => each(Err(unreadable(&error))),
+    }
+}
+
+/// A walk through one item's tree.
+struct Walk<'a, F> {
+    item: u32,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
+    /// A folder and everything in it. `local` is its path below the item where that differs from
+    /// the path it travels under.
+    fn folder(&mut self, dir: &Dir, path: RelPath, local: Option<&Path>) -> Go {
+        let entry = Entry { path: path.clone(), kind: EntryKind::Directory };
+        let place = Place { item: self.item, local: local.map(Box::from) };
+        if (self.each)(Ok(Found { entry, place })) == Go::Stop {
+            return Go::Stop;
+        }
+        let mut children = Vec::new();
+        match dir.entries() {
+            Ok(entries) => {
+                for child in entries {
+                    match child {
+                        Ok(child) => children.push(child),
+                        Err(error) => {
+                            if (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })) == Go::Stop {
+                                return Go::Stop;
+                            }
+                        }
+                    }
+                }
+            }
+            Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
+        }
+        children.sort_by_key(DirEntry::file_name);
+        let mut taken = HashSet::new();
+        for child in children {
+            if child.file_name().to_str().is_some_and(is_reserved) {
+                continue;
+            }
+            if self.child(dir, &path, local, &child, &mut taken) == Go::Stop {
+                return Go::Stop;
+            }
+        }
+        Go::On
+    }
+
+    fn child(
+        &mut self,
+        dir: &Dir,
+        above: &RelPath,
+        local_above: Option<&Path>,
+        child: &DirEntry,
+        taken: &mut HashSet<Name>,
+    ) -> Go {
+        let own = child.file_name();
+        let typed = own.to_string_lossy();
+        let (wanted, rewritten) = Name::from_local(&typed);
+        let name = unused(&wanted, taken);
+        let path = match above.join(&name) {
+            Ok(path) => path,
+            Err(error) => {
+                let fault = Fault::new(FaultKind::Other, format!("{above}/{name}: {error}"));
+                return (self.each)(Err(Passed::Unreadable { fault }));
+            }
+        };
+        if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
+            let from = crate::base::text::PeerText::new(&*typed);
+            let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
+            if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
+                return Go::Stop;
+            }
+        }
+        // Remembered only where it cannot be told from the path.
+        let differs = local_above.is_some() || own.to_str() != Some(name.as_str());
+        let local: Option<PathBuf> = differs.then(|| match local_above {
+            Some(above) => above.join(&own),
+            None => above.components().skip(1).map(std::ffi::OsStr::new).chain([own.as_os_str()]).collect(),
+        });
+        let metadata = match child.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
+        };
+        if metadata.is_dir() {
+            return match child.open_dir() {
+                Ok(dir) => self.folder(&dir, path, local.as_deref()),
+                Err(error) => (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
+            };
+        }
+        let found = kind_of(dir, &own, &path, &metadata).map(|kind| Found {
+            entry: Entry { path, kind },
+            place: Place { item: self.item, local: local.map(PathBuf::into_boxed_path) },
+        });
+        (self.each)(found)
+    }
+}
+
+fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
+    if metadata.is_file() {
+        return Ok(entry_kind(metadata));
+    }
+    let special = |text: &str| Passed::Special { fault: Fault::new(FaultKind::Other, format!("{path}: {text}")) };
+    if !metadata.is_symlink() {
+        return Err(special("not a file, folder or link; not sent"));
+    }
+    let target = dir.read_link_contents(own).map_err(|e| Passed::Unreadable { fault: Fault::disk(path, &e) })?;
+    let target = target.to_str().and_then(|text| LinkTarget::parse(text).ok());
+    match target {
+        Some(target) if target.stays_inside(path) => Ok(EntryKind::Link { target }),
+        _ => Err(special("a link that leaves its tree; not sent")),
+    }
+}

@@ -1,0 +1,231 @@
+//! Writing verified chunks into staging.
+
+use std::fs::{File, FileTimes};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
+use cap_std::fs::OpenOptions;
+
+use super::partial::{End, Partial, State, lock, slot};
+use super::root::{Folders, Missing};
+use crate::base::digest::{CHUNK, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::{EntryKind, Stamp};
+use crate::base::path::RelPath;
+
+/// How far chunks of a pipe may run ahead of the first one missing.
+const STREAM_AHEAD: usize = 256;
+
+/// Bytes written between two syncs, so that a power cut costs no more than this.
+const SYNC_EVERY: u64 = 1 << 30;
+
+/// Writes verified chunks into staging.
+#[derive(Debug)]
+pub struct Writer {
+    partial: Arc<Partial>,
+    folders: Folders,
+    open: Option<(u32, File)>,
+}
+
+impl Writer {
+    /// A writer; each thread has its own.
+    pub fn new(partial: &Arc<Partial>) -> Self {
+        Self { partial: partial.clone(), folders: Folders::new(partial.data.clone()), open: None }
+    }
+
+    /// Writes a chunk of an entry.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered; a disk fault.
+    pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
+        let path = self.expect(entry, chunk)?;
+        let file = self.file(entry, &path)?;
+        let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
+        written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
+        self.note(entry, chunk)?;
+        let length = chunk.bytes().len() as u64;
+        self.partial.bytes.fetch_add(length, Ordering::Relaxed);
+        if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
+            self.partial.unsynced.store(0, Ordering::Relaxed);
+            self.partial.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that an entry is through; it is complete once its last chunk is written.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered; a disk fault.
+    pub fn end(&mut self, entry: u32, end: End) -> Result<(), Fault> {
+        let empty = {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let announced = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
+            let State::Open(work) = &mut slot.state else { return Err(Fault::protocol("an entry ended twice")) };
+            if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
+                return Err(Fault::protocol("an entry ended otherwise than announced"));
+            }
+            if chunks_of(end.size).is_none_or(|count| (count as usize) < work.chunks.len()) {
+                return Err(Fault::protocol("an entry ended before its last chunk"));
+            }
+            work.end = Some(end);
+            (end.size == 0).then(|| slot.entry.path.clone())
+        };
+        if let Some(path) = empty {
+            self.file(entry, &path)?;
+        }
+        self.finish_if_complete(entry)
+    }
+
+    /// Notes that the sender cannot send an entry after all.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered.
+    pub fn give_up(&mut self, entry: u32, fault: Fault) -> Result<(), Fault> {
+        let mut slots = lock(&self.partial.slots);
+        let slot = slot(&mut slots, entry)?;
+        if !matches!(slot.state, State::Open(_)) {
+            return Err(Fault::protocol("an entry ended twice"));
+        }
+        slot.state = State::Failed(fault);
+        self.partial.entries.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Checks that a chunk belongs to what was accepted; says where it goes.
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
+        let mut slots = lock(&self.partial.slots);
+        let slot = slot(&mut slots, entry)?;
+        let path = slot.entry.path.clone();
+        let State::Open(work) = &mut slot.state else {
+            return Err(Fault::protocol("bytes of an entry that needs none"));
+        };
+        let index = chunk.index() as usize;
+        let length = chunk.bytes().len() as u64;
+        let fits = match slot.entry.kind {
+            EntryKind::File { size, .. } => length > 0 && length == chunk_length(size, chunk.index()),
+            // Its end may have been heard, by another writer, before its last chunks are here.
+            _ => match work.end {
+                Some(end) => length > 0 && length == chunk_length(end.size, chunk.index()),
+                None => length > 0 && index < work.got + STREAM_AHEAD,
+            },
+        };
+        if !fits || work.chunks.get(index).is_some_and(Option::is_some) {
+            return Err(Fault::protocol("a chunk that was not announced"));
+        }
+        if work.number.is_none()
+            && let EntryKind::File { size, modified, .. } = slot.entry.kind
+        {
+            let mut journal = lock(&self.partial.journal);
+            let number = journal.start(&path, size, modified).and_then(|number| {
+                let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
+                earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
+                Ok(number)
+            });
+            work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
+        }
+        Ok(path)
+    }
+
+    /// Notes a chunk that has been written.
+    fn note(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
+        {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let State::Open(work) = &mut slot.state else {
+                return Err(Fault::protocol("bytes of an entry that has ended"));
+            };
+            let index = chunk.index() as usize;
+            if work.chunks.len() <= index {
+                work.chunks.resize(index + 1, None);
+            }
+            if (chunk.bytes().len() as u64) < CHUNK && work.short.replace(chunk.index()).is_some() {
+                return Err(Fault::protocol("two chunks that are not whole"));
+            }
+            if work.chunks[index].replace(chunk.hash()).is_none() {
+                work.got += 1;
+                work.bytes += chunk.bytes().len() as u64;
+            }
+            if let Some(number) = work.number {
+                let mut journal = lock(&self.partial.journal);
+                let noted = journal.chunk(number, chunk.index(), chunk.hash());
+                // Of large files every chunk is noted at once, so that a killed process loses none.
+                let whole = chunk.bytes().len() as u64 == CHUNK;
+                let noted = if whole { noted.and_then(|()| journal.flush()) } else { noted };
+                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
+            }
+        }
+        self.finish_if_complete(entry)
+    }
+
+    /// Once everything of an entry is there: compares its digest, sets its time and mode.
+    fn finish_if_complete(&mut self, entry: u32) -> Result<(), Fault> {
+        let (path, modified, executable, good) = {
+            let mut slots = lock(&self.partial.slots);
+            let slot = slot(&mut slots, entry)?;
+            let State::Open(work) = &slot.state else { return Ok(()) };
+            let Some(end) = work.end else { return Ok(()) };
+            if work.got < chunks_of(end.size).unwrap_or(u32::MAX) as usize {
+                return Ok(());
+            }
+            let digest = EntryDigest::over(end.size, work.chunks.iter().flatten());
+            let whole = work.short.is_none_or(|index| u64::from(index) == end.size / CHUNK);
+            let good = whole && work.bytes == end.size && digest == end.digest;
+            let (modified, executable) = match slot.entry.kind {
+                EntryKind::File { modified, executable, .. } => (Some(modified), executable),
+                _ => (None, false),
+            };
+            slot.state = if good {
+                State::Staged(digest)
+            } else {
+                let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
+                State::Failed(Fault::new(FaultKind::Integrity, text))
+            };
+            (slot.entry.path.clone(), modified, executable, good)
+        };
+        self.partial.entries.fetch_add(1, Ordering::Relaxed);
+        let file = self.file(entry, &path)?;
+        let finished = if good { finish(file, modified, executable) } else { file.set_len(0) };
+        self.open = None;
+        if !good {
+            let dir = self.folders.holding(&path, Missing::Fail);
+            let _ = dir.and_then(|dir| dir.remove_file(path.file_name().as_str()));
+        }
+        finished.map_err(|error| Fault::disk(format!("finishing {path}"), &error))
+    }
+
+    /// The staged file of an entry, opened once for a run of its chunks.
+    fn file(&mut self, entry: u32, path: &RelPath) -> Result<&mut File, Fault> {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
+            let mut options = OpenOptions::new();
+            // Chunks may come through several writers; whoever is first makes the file.
+            options.write(true).create(true).truncate(false).follow(FollowSymlinks::No);
+            let dir = self.folders.holding(path, Missing::Create);
+            let opened = dir.and_then(|dir| dir.open_with(path.file_name().as_str(), &options));
+            let file = opened.map_err(|error| Fault::disk(format!("creating {path}"), &error))?;
+            self.open = Some((entry, file.into_std()));
+        }
+        match &mut self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(Fault::new(FaultKind::Other, "no file is open")),
+        }
+    }
+}
+
+fn finish(file: &File, modified: Option<Stamp>, executable: bool) -> io::Result<()> {
+    #[cfg(unix)]
+    if executable {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata()?.permissions().mode();
+        // Whoever may read it may run it: what the umask took away stays away.
+        file.set_permissions(PermissionsExt::from_mode(mode | ((mode & 0o444) >> 2)))?;
+    }
+    #[cfg(not(unix))]
+    let _ = executable;
+    match modified.and_then(Stamp::to_system) {
+        Some(time) => file.set_times(FileTimes::new().set_modified(time)),
+        None => Ok(()),
+    }
+}
