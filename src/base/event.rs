@@ -22,8 +22,8 @@ pub struct Progress {
     pub bytes_safe: u64,
 }
 
-/// What a transfer is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a transfer is doing, in the order in which it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Stage {
     /// Telling what there is.
     #[default]

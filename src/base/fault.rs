@@ -37,6 +37,8 @@ pub enum FaultKind {
     Lost,
     /// Protocol versions do not overlap.
     Version,
+    /// One that only later versions know; kept as it came.
+    Unknown(u8),
 }
 
 impl FaultKind {
@@ -59,20 +61,23 @@ impl FaultKind {
 
     /// The word for programs.
     pub fn as_str(self) -> &'static str {
-        Self::ALL[usize::from(u8::from(self))].1
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, word)| word)
     }
 }
 
-/// A number that a later version has a kind for is, here, a failure without a kind of its own.
 impl From<u8> for FaultKind {
     fn from(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).map_or(Self::Other, |(kind, _)| *kind)
+        Self::ALL.get(usize::from(number)).map_or(Self::Unknown(number), |(kind, _)| *kind)
     }
 }
 
 impl From<FaultKind> for u8 {
     fn from(kind: FaultKind) -> Self {
-        kind as Self
+        match kind {
+            FaultKind::Unknown(number) => number,
+            // There are 13 of them.
+            kind => FaultKind::ALL.iter().position(|(one, _)| *one == kind).unwrap_or(0) as Self,
+        }
     }
 }
 
@@ -129,11 +134,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_number_and_an_unknown_one_is_other() {
+    fn every_kind_has_its_number_and_an_unknown_one_is_kept() {
         for (number, (kind, _)) in FaultKind::ALL.iter().enumerate() {
             assert_eq!(u8::from(*kind) as usize, number);
             assert_eq!(FaultKind::from(number as u8), *kind);
         }
-        assert_eq!(FaultKind::from(200), FaultKind::Other);
+        assert_eq!(u8::from(FaultKind::from(200)), 200);
     }
 }

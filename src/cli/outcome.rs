@@ -53,7 +53,9 @@ impl Termination for Exit {
 impl Exit {
     fn of(kind: FaultKind) -> Self {
         match kind {
-            FaultKind::Other | FaultKind::NotFound | FaultKind::Protocol | FaultKind::Busy => Self::Other,
+            FaultKind::Other | FaultKind::NotFound | FaultKind::Protocol | FaultKind::Busy | FaultKind::Unknown(_) => {
+                Self::Other
+            }
             FaultKind::Declined => Self::Declined,
             FaultKind::Identity => Self::Identity,
             FaultKind::Integrity => Self::Integrity,
@@ -141,7 +143,9 @@ impl Failure {
     fn declined(peer: &str, kind: FaultKind, reason: &str) -> Self {
         let failure = Self::new(Exit::of(kind), format!("{peer} did not accept it: {reason}"));
         match kind {
-            FaultKind::Declined => failure.hint(format!("ask them to accept, or to type: ftx trust {}", "YOUR-NAME")),
+            FaultKind::Declined => failure.hint(format!(
+                "have {peer} run ftx up at a terminal and say yes, or compare key words with: ftx trust {peer}"
+            )),
             FaultKind::Identity => failure.cause("your key is not the one they know, or they blocked you"),
             FaultKind::Disk => failure.cause("its disk is full").hint("have them make room, then type the same again"),
             FaultKind::Busy | FaultKind::TimedOut => failure.hint("try again in a moment"),

@@ -1,5 +1,6 @@
 //! `ftx push`: send files, folders, standard input or a text.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -116,12 +117,13 @@ fn understand(command: Push) -> Result<(Target, Source), Failure> {
 async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<Exit, Failure> {
     let (peer, shown, address, trust) = (reached.peer().clone(), reached.shown, reached.address, reached.trust);
     let printer = &context.printer;
-    let begun = Instant::now();
+    let begun = Cell::new(Instant::now());
     let session = reached.greeted.ask(Request::Push).await.map_err(|fault| Failure::flow(&shown, &fault))?;
     let words = session.words.clone();
     let (progress, watched) = watch::channel(Progress::default());
     let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
-    let told = tell_asking(context, watched.clone(), &shown, (trust < Trust::Trusted).then(|| words.to_string()));
+    let words = (trust < Trust::Trusted).then(|| words.to_string());
+    let told = tell_asking(context, watched.clone(), &shown, words, &begun);
     let sent = tokio::select! {
         sent = transfer(session, source, progress) => sent,
         () = told => Err(Failure::new(Exit::Other, "the progress ended")),
@@ -139,7 +141,7 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
     };
     note_met(context, &peer, address);
     report::exceptions(printer, &sent.summary, &sent.passed);
-    let took = begun.elapsed();
+    let took = begun.get().elapsed();
     let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
     let verdict = if sent.summary.failed().count() == 0 { "verified" } else { "partly verified" };
     printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
@@ -167,14 +169,24 @@ async fn transfer(
     sent.map_err(|fault| Failure::flow(&shown, &fault))
 }
 
-/// Says that a person is being asked, and the key words to compare. Never ends.
-async fn tell_asking(context: &Context, mut progress: watch::Receiver<Progress>, shown: &str, words: Option<String>) {
+/// Says that a person is being asked, and the key words to compare; the time taken counts from
+/// the answer on. Never ends.
+async fn tell_asking(
+    context: &Context,
+    mut progress: watch::Receiver<Progress>,
+    shown: &str,
+    words: Option<String>,
+    begun: &Cell<Instant>,
+) {
     if progress.wait_for(|p| p.stage != Stage::Offering).await.is_ok_and(|p| p.stage == Stage::Asking) {
         context.printer.note(&format!("waiting for {shown} to accept"));
         if let Some(words) = &words {
             context.printer.note(&format!("  key words: {words}   (the same four must be on {shown}'s screen)"));
         }
         context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words }));
+        if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
+            begun.set(Instant::now());
+        }
     }
     std::future::pending().await
 }

@@ -65,7 +65,10 @@ async fn both<S: AsyncRead + AsyncWrite>(
             answer = &mut heard, if theirs.is_none() => {
                 let answer = answer?;
                 if ours.is_none() && matches!(answer, Agreement::Refused(_)) {
-                    ours = Some(Agreement::Refused(Fault::new(FaultKind::Declined, "not asked any more")));
+                    // Whoever refused waits for a last word, too.
+                    let fault = Fault::new(FaultKind::Declined, "not asked any more");
+                    frame::write(writer, &Pairing::Refused(fault.clone())).await?;
+                    ours = Some(Agreement::Refused(fault));
                 }
                 theirs = Some(answer);
             }
@@ -92,5 +95,45 @@ where
             Pairing::Agreed => return Ok(Agreement::Agreed),
             Pairing::Refused(fault) => return Ok(Agreement::Refused(fault)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::id::Role;
+    use crate::flow::greet::{Greeted, Me, Proof};
+    use crate::link::key::Key;
+    use crate::wire::message::Request;
+
+    fn me(name: &str) -> Me {
+        Me { key: Arc::new(Key::generate().unwrap()), name: name.to_owned(), role: Role::Peer }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_heard_by_the_other_side_and_withdraws_its_question() {
+        let (one, two) = tokio::io::duplex(1 << 16);
+        let (alice, bob) = (me("alice"), me("bob"));
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let (to_bob, to_alice) = (proof(&bob), proof(&alice));
+        let dialling = async {
+            let session = Greeted::dialled(one, to_bob, &alice).await.unwrap().ask(Request::Pair).await.unwrap();
+            let words = session.words.clone();
+            let no = Agreement::Refused(Fault::new(FaultKind::Identity, "they differ"));
+            (words, compare(session, ready(no)).await.unwrap())
+        };
+        let answering = async {
+            let (session, request) = Session::answered(two, to_alice, &bob).await.unwrap();
+            assert_eq!(request, Request::Pair);
+            (session.words.clone(), compare(session, pending()).await.unwrap())
+        };
+        let ((words, dialled), (same, answered)) = tokio::join!(dialling, answering);
+        assert_eq!(words, same, "both screens show the same words");
+        assert!(matches!(&answered.theirs, Agreement::Refused(fault) if fault.kind == FaultKind::Identity));
+        assert!(matches!(&dialled.ours, Agreement::Refused(fault) if fault.kind == FaultKind::Identity));
+        assert!(matches!(dialled.theirs, Agreement::Refused(_)));
     }
 }

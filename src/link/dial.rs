@@ -62,7 +62,7 @@ impl DialFault {
 }
 
 /// Connects to the first of `addresses` that proves to be `expected` (anyone but ourselves, if
-/// not given). Later addresses start [`STAGGER`] apart, or at once when one fails.
+/// not given). Later addresses start 40 ms apart, or at once when one fails.
 ///
 /// # Errors
 /// The most telling of the failures, with its address.

@@ -151,8 +151,11 @@ fn offer_question(offered: Offered) -> Question {
     }
     Question {
         lines,
-        prompt: format!("  accept? [y] yes  [n] no  [t] yes, and trust {} from now on: ", peer.name),
-        answers: OFFER,
+        prompt: match trust {
+            Trust::Trusted => "  accept? [y] yes  [n] no: ".to_owned(),
+            _ => format!("  accept? [y] yes  [n] no  [t] yes, and trust {} from now on: ", peer.name),
+        },
+        answers: if trust == Trust::Trusted { &OFFER[..2] } else { OFFER },
         withdrawn: format!("{who} does not wait any longer"),
         answer,
     }
