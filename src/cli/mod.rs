@@ -29,7 +29,7 @@ use self::ui::printer::{Format, Loudness, Printer};
 /// `ftx pull` fetches. Everything travels encrypted and verified, straight from machine to machine.
 /// Without a command, ftx tells who you are, who is here and what to type next.
 #[derive(Debug, Parser)]
-#[command(name = "ftx", version, after_help = EXIT_CODES)]
+#[command(name = "ftx", version, after_long_help = MORE)]
 pub struct Cli {
     /// What is common to all commands.
     #[command(flatten)]
@@ -39,9 +39,29 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done · 1 other · 2 usage · 3 peer not found · 4 found but unreachable · 5 declined · \
-6 identity refused · 7 integrity · 8 partly done · 9 local disk · 10 not permitted or over quota · 11 timed out · \
-12 incompatible versions · 130 interrupted";
+const MORE: &str = "Exit codes:
+  0    done
+  1    something else failed
+  2    what was typed makes no sense
+  3    the peer was not found, or its name is ambiguous
+  4    the peer was found and cannot be reached, or was lost
+  5    declined
+  6    an identity was refused: another key, or blocked
+  7    bytes did not match
+  8    some of it is done
+  9    a disk is full, failing or not writable
+  10   not permitted, or over quota
+  11   timed out
+  12   the protocol versions do not overlap
+  130  interrupted
+
+Files:
+  ~/.config/ftx/config.toml  name, dir, share, accept, interfaces; each may be left out
+  ~/.config/ftx/key          this node's private key, made at the first start
+  ~/.config/ftx/peers.toml   the address book
+  DIR/.ftx-partial/          what is on its way into DIR; cleared when it is there
+
+See also: ftx-files(5) for the files and the JSON, ftx-protocol(7) for what goes over the wire";
 
 /// What is common to all commands.
 #[derive(Debug, Clone, Args)]
@@ -63,28 +83,19 @@ pub struct Common {
     pub name: Option<String>,
 }
 
-/// The commands.
+/// The commands; what each does stands at its own type, for people and for `--help`.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "a text here would replace the command's own in its help")]
 pub enum Command {
-    /// Run this machine's node: be visible, receive files, share folders
     Up(up::Up),
-    /// Show who is here
     Peers(peers::Peers),
-    /// Send files and folders to a peer
     Push(push::Push),
-    /// Fetch from what a peer shares
     Pull(pull::Pull),
-    /// List what a peer shares
     Ls(ls::Ls),
-    /// Compare key words with a peer and trust it from now on
     Trust(trust::TrustPeer),
-    /// Strike a peer out of the address book
     Forget(trust::ForgetPeer),
-    /// Refuse everything from a peer from now on
     Block(trust::BlockPeer),
-    /// See it work: two nodes on this machine find each other, push, pull and verify
     Demo(demo::Demo),
-    /// Print a shell's completion script, or write the manual pages
     Completions(completions::Completions),
 }
 
