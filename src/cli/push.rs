@@ -124,6 +124,7 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
     let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
     let words = (trust < Trust::Trusted).then(|| words.to_string());
     let told = tell_asking(context, watched.clone(), &shown, words, &begun);
+    let repeatable = source.is_repeatable();
     let sent = tokio::select! {
         sent = transfer(session, source, progress) => sent,
         () = told => Err(Failure::new(Exit::Other, "the progress ended")),
@@ -133,7 +134,7 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
         Ok(sent) => sent,
         Err(failure) => {
             let kept = report::kept(&watched.borrow());
-            if !kept.is_empty() {
+            if !kept.is_empty() && repeatable {
                 printer.note(&format!("{shown} {kept}"));
             }
             return Err(failure);

@@ -225,7 +225,8 @@ impl Partial {
 
     /// Whether anything is staged that a later try can go on with.
     pub fn holds_something(&self) -> bool {
-        lock(&self.slots).iter().any(|slot| match &slot.state {
+        // A pipe begins anew each time: what came of it is worth nothing.
+        lock(&self.slots).iter().filter(|slot| slot.entry.kind != EntryKind::Stream).any(|slot| match &slot.state {
             State::Open(work) => work.got > 0,
             State::Staged(_) => true,
             _ => false,

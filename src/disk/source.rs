@@ -160,6 +160,11 @@ impl Source {
         self.items.iter().map(Item::name)
     }
 
+    /// Whether everything can be read again: a pipe cannot.
+    pub fn is_repeatable(&self) -> bool {
+        !self.items.iter().any(|item| matches!(item, Item::Stdin { .. }))
+    }
+
     /// Goes through everything, folders before what is in them, names in order. `each` says
     /// whether to go on.
     pub fn walk(&self, mut each: impl FnMut(Result<Found, Passed>) -> Go) {

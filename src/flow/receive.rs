@@ -289,7 +289,9 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
         let missing = sizes.iter().sum::<u64>() - kept;
         if let Some(free) = &mut self.free {
             if *free < missing {
-                let text = format!("not enough room: {missing} bytes more are needed, {free} are free");
+                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+                let text =
+                    format!("not enough room: {} MiB more are needed, {} MiB are free", mib(missing), mib(*free));
                 return Err(FlowFault::Ours(Fault::new(FaultKind::Disk, text)));
             }
             *free -= missing;

@@ -191,3 +191,14 @@ fn a_digest_that_does_not_fit_leaves_nothing() {
     assert!(matches!(&settled[0].1, Outcome::Failed(fault) if fault.kind == FaultKind::Integrity));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_came_of_a_pipe_is_not_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open(home.path());
+    let pipe = Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
+    partial.admit(vec![pipe]).unwrap();
+    write(&partial, 0, &vec![1; CHUNK as usize], 0..1).unwrap();
+    partial.leave();
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
