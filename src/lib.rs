@@ -3,7 +3,7 @@
 //! # The house
 //!
 //! Six floors; imports point down only, and rooms of one floor do not know one another
-//! (`tests/house_plan.rs` enforces it).
+//! (`tests/it/house_plan.rs` enforces it).
 //!
 //! ```text
 //! cli    what a person types and sees; the only floor that prints, prompts, reads the environment

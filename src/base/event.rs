@@ -1,5 +1,6 @@
 //! What happens in a transfer, as values; the command line draws them.
 
+use super::fault::Fault;
 use super::id::TransferId;
 use super::manifest::{Entry, Outcome};
 
@@ -47,6 +48,8 @@ pub struct Summary {
     pub bytes_moved: u64,
     /// Sizes of everything, moved or not.
     pub bytes_total: u64,
+    /// What the other side has and did not send; empty where this side is the sender.
+    pub left_out: Vec<Fault>,
     /// Whether the receiver's signature on all of it was checked.
     pub receipt: Receipted,
 }

@@ -40,9 +40,10 @@ impl Stamp {
         base?.checked_add(Duration::from_nanos(u64::from(self.nanos.min(999_999_999))))
     }
 
-    /// Whether two stamps mean the same moment, one of them perhaps kept in whole seconds.
-    pub fn matches(self, other: Self) -> bool {
-        self.seconds == other.seconds && (self.nanos == other.nanos || self.nanos == 0 || other.nanos == 0)
+    /// Whether a file that was given the time `given` may show this one: the same, or the same in
+    /// whole seconds where the file system keeps no finer ones.
+    pub fn shows(self, given: Self) -> bool {
+        self.seconds == given.seconds && (self.nanos == given.nanos || self.nanos == 0)
     }
 }
 
@@ -182,10 +183,12 @@ pub enum Outcome {
     Placed,
     /// The same, under another name: something else has its own.
     PlacedAs(RelPath),
-    /// An equal one was there before; nothing was written.
+    /// One with the same bytes was there before; nothing was written.
     Equal,
     /// Not there, and why.
     Failed(Fault),
+    /// One with the same size and time was there before; nothing was sent or compared.
+    Unchanged,
 }
 
 impl Outcome {

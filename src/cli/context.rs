@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Common;
 use super::config::{Config, Folders};
 use super::outcome::{Exit, Failure};
+use super::signal;
 use super::ui::printer::Printer;
 use crate::base::book::Book;
 use crate::base::fault::{Fault, FaultKind};
@@ -13,6 +14,7 @@ use crate::base::text::cut;
 use crate::disk::state::State;
 use crate::find::Interfaces;
 use crate::flow::greet::Me;
+use crate::flow::stop::Stop;
 use crate::link::key::Key;
 use crate::link::tls::Tls;
 
@@ -38,6 +40,8 @@ pub struct Context {
     pub only: Vec<String>,
     /// Where everything is printed.
     pub printer: Printer,
+    /// Turned on by the signals that end a command.
+    pub stop: Stop,
 }
 
 impl Context {
@@ -46,6 +50,7 @@ impl Context {
     /// # Errors
     /// Whatever cannot be read, named.
     pub fn open(common: &Common, printer: Printer) -> Result<Self, Failure> {
+        let stop = signal::listen();
         let folders = Folders::find()?;
         let config = folders.config()?;
         let only = if common.interface.is_empty() { config.interfaces.clone() } else { common.interface.clone() };
@@ -59,7 +64,7 @@ impl Context {
             Tls::new(&key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
         let name = node_name(common.name.as_deref().or(config.name.as_deref()))?;
         let me = Me { key: Arc::new(key), name, role: Role::Peer };
-        Ok(Self { me, tls, state, folders, only, interfaces, config, printer })
+        Ok(Self { me, tls, state, folders, only, interfaces, config, printer, stop })
     }
 
     /// The address book as it is now.
@@ -68,6 +73,11 @@ impl Context {
     /// Where it cannot be read.
     pub fn book(&self) -> Result<Book, Failure> {
         self.state.book().map_err(|fault| Failure::local(&fault))
+    }
+
+    /// Waits until a signal wants the command to end.
+    pub async fn interrupted(&self) {
+        self.stop.clone().stopped().await;
     }
 
     /// Our name and short id.

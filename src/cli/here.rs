@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
-use super::{peers, signal};
+use super::peers;
 use crate::find::survey;
 
 /// Tells.
@@ -20,7 +20,7 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     );
     let seen = tokio::select! {
         seen = survey(context.interfaces.clone(), Some(id)) => seen,
-        () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     peers::print(context, &seen, &context.book()?);
     let example = seen.first().map_or_else(|| "PEER".to_owned(), |peer| peer.name.to_string());

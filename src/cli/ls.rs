@@ -6,7 +6,6 @@ use serde_json::json;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use super::reach::{note_met, reach};
-use super::signal;
 use super::ui::printer::Format;
 use super::ui::units::{bytes, when};
 use crate::base::manifest::{Entry, EntryKind};
@@ -33,7 +32,7 @@ pub async fn run(context: &Context, command: Ls) -> Result<Exit, Failure> {
     })?;
     let listed = tokio::select! {
         listed = list(context, &target) => listed?,
-        () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     print(context, &listed);
     Ok(Exit::Done)

@@ -191,7 +191,8 @@ pub fn of_summary(summary: &Summary, unreadable: usize) -> Exit {
         .collect();
     if kinds.contains(&FaultKind::Integrity) {
         Exit::Integrity
-    } else if kinds.is_empty() && unreadable == 0 {
+    } else if kinds.is_empty() && unreadable == 0 && !summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk)
+    {
         Exit::Done
     } else {
         Exit::Partly

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
-use super::signal;
 use super::ui::printer::Format;
 use super::ui::units::{ago, count};
 use crate::base::book::{Acquaintance, Book};
@@ -38,7 +37,7 @@ pub async fn run(context: &Context, command: Peers) -> Result<Exit, Failure> {
     let me = context.me.key.public().id();
     let seen = tokio::select! {
         seen = survey(context.interfaces.clone(), Some(me)) => seen,
-        () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     let book = context.book()?;
     print(context, &seen, &book);
@@ -141,7 +140,7 @@ async fn watch(context: &Context) -> Result<Exit, Failure> {
     loop {
         let change = tokio::select! {
             change = watch.next() => change,
-            () = signal::interrupted() => break,
+            () = context.interrupted() => break,
         };
         match change {
             // Told again when it has another address: once is enough for a person.

@@ -9,15 +9,14 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_summary};
 use super::reach::{note_met, reach};
+use super::report;
 use super::ui::bars;
-use super::{report, signal};
 use crate::base::event::Progress;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::disk::root::Root;
 use crate::flow::receive::{Consent, receive};
-use crate::flow::stop::Stopper;
 use crate::wire::message::Request;
 
 /// Fetch from what a peer shares.
@@ -92,7 +91,7 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     let printer = &context.printer;
     let reached = tokio::select! {
         reached = reach(context, peer) => reached?,
-        () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
     };
     let (peer, shown, address) = (reached.peer().clone(), reached.shown, reached.address);
     let begun = Instant::now();
@@ -101,16 +100,8 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(|fault| Failure::flow(&shown, &fault))?;
     let (progress, watched) = watch::channel(Progress::default());
     let bar = bars::draw(printer, format!("← {shown}"), watched.clone());
-    let stopper = Stopper::new();
-    let receiving = receive(session, Consent::Given { root: root.clone(), tops }, progress, stopper.listen());
-    tokio::pin!(receiving);
-    let received = tokio::select! {
-        received = &mut receiving => received,
-        () = signal::interrupted() => {
-            stopper.stop();
-            receiving.await
-        }
-    };
+    let consent = Consent::Given { root: root.clone(), tops };
+    let received = receive(session, consent, progress, context.stop.clone()).await;
     let _ = bar.await;
     let summary = received.map_err(|fault| {
         let kept = report::kept(&watched.borrow());
@@ -126,7 +117,7 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     note_met(context, &peer, address);
     report::exceptions(printer, &summary, &[]);
     let took = begun.elapsed();
-    let verdict = if summary.failed().count() == 0 { "verified" } else { "partly verified" };
+    let verdict = report::verdict(&summary).as_str();
     printer.result(&format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took)), || {
         report::object("pulled", &peer, &summary, &[], took)
     });

@@ -13,17 +13,15 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_summary};
 use super::reach::{Reached, note_met, reach};
+use super::report;
 use super::ui::bars;
-use super::{report, signal};
 use crate::base::book::Trust;
 use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
 use crate::base::path::Name;
 use crate::base::target::Target;
 use crate::disk::source::{Item, Source};
-use crate::flow::greet::Session;
-use crate::flow::send::{self, Sent};
-use crate::flow::stop::Stopper;
+use crate::flow::send;
 use crate::wire::message::Request;
 
 /// Send files and folders to a peer.
@@ -60,7 +58,7 @@ pub async fn run(context: &Context, command: Push) -> Result<Exit, Failure> {
     let (target, source) = understand(command)?;
     let reached = tokio::select! {
         reached = reach(context, &target.peer) => reached?,
-        () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent")),
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent")),
     };
     send_to(context, reached, source).await
 }
@@ -126,7 +124,7 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
     let told = tell_asking(context, watched.clone(), &shown, words, &begun);
     let repeatable = source.is_repeatable();
     let sent = tokio::select! {
-        sent = transfer(session, source, progress) => sent,
+        sent = send::send(session, source, progress, context.stop.clone()) => sent.map_err(|fault| Failure::flow(&shown, &fault)),
         () = told => Err(Failure::new(Exit::Other, "the progress ended")),
     };
     let _ = bar.await;
@@ -144,30 +142,11 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
     report::exceptions(printer, &sent.summary, &sent.passed);
     let took = begun.get().elapsed();
     let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
-    let verdict = if sent.summary.failed().count() == 0 { "verified" } else { "partly verified" };
+    let verdict = report::verdict(&sent.summary).as_str();
     printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
         report::object("pushed", &peer, &sent.summary, &sent.passed, took)
     });
     Ok(exit)
-}
-
-async fn transfer(
-    session: Session<super::reach::Stream>,
-    source: Source,
-    progress: watch::Sender<Progress>,
-) -> Result<Sent, Failure> {
-    let stopper = Stopper::new();
-    let shown = session.peer.name.to_string();
-    let sending = send::send(session, source, progress, stopper.listen());
-    tokio::pin!(sending);
-    let sent = tokio::select! {
-        sent = &mut sending => sent,
-        () = signal::interrupted() => {
-            stopper.stop();
-            sending.await
-        }
-    };
-    sent.map_err(|fault| Failure::flow(&shown, &fault))
 }
 
 /// Says that a person is being asked, and the key words to compare; the time taken counts from

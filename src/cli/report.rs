@@ -46,16 +46,51 @@ pub fn offer(entries: &[Entry]) -> Vec<String> {
     lines
 }
 
+/// What can be said of a finished transfer as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything is there, and its bytes were checked.
+    Verified,
+    /// Everything is there; of some of it only size and time were compared.
+    There,
+    /// Something failed.
+    Partly,
+}
+
+impl Verdict {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::There => "all there",
+            Self::Partly => "partly verified",
+        }
+    }
+}
+
+/// What can be said of a finished transfer: "verified" only of bytes that were checked.
+pub fn verdict(summary: &Summary) -> Verdict {
+    let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(|(_, outcome)| wanted(outcome));
+    if is(|outcome| matches!(outcome, Outcome::Failed(_))) {
+        Verdict::Partly
+    } else if is(|outcome| matches!(outcome, Outcome::Unchanged)) {
+        Verdict::There
+    } else {
+        Verdict::Verified
+    }
+}
+
 /// One line on a finished transfer: `3 files (1.2 MiB in 0.1 s), 2 already there`.
 pub fn line(summary: &Summary, took: Duration) -> String {
     let is = |wanted: fn(&Outcome) -> bool| {
         summary.outcomes.iter().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
     };
     let equal = is(|outcome| matches!(outcome, Outcome::Equal));
+    let unchanged = is(|outcome| matches!(outcome, Outcome::Unchanged));
     let failed = summary.failed().count();
     let placed = is(|outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_)));
     let mut parts = Vec::new();
-    if placed > 0 || (equal == 0 && failed == 0) {
+    if placed > 0 || (equal == 0 && unchanged == 0 && failed == 0) {
         let what = if placed > 0 {
             count(placed, "file", "files")
         } else {
@@ -64,7 +99,10 @@ pub fn line(summary: &Summary, took: Duration) -> String {
         parts.push(format!("{what} ({})", moved(summary.bytes_moved, took)));
     }
     if equal > 0 {
-        parts.push(format!("{equal} already there"));
+        parts.push(format!("{equal} already there (same bytes)"));
+    }
+    if unchanged > 0 {
+        parts.push(format!("{unchanged} already there (same size and time)"));
     }
     if failed > 0 {
         parts.push(format!("{failed} failed"));
@@ -95,6 +133,7 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             _ => {}
         }
     }
+    summary.left_out.iter().for_each(|fault| tell(format!("not sent: {fault}")));
     for passed in passed {
         match passed {
             Passed::Unreadable { fault } => tell(format!("not sent: {fault}")),
@@ -114,23 +153,21 @@ pub fn unreadable(passed: &[Passed]) -> usize {
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
-    let passed: Vec<String> = passed
-        .iter()
-        .map(|passed| match passed {
-            Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault.to_string(),
-        })
-        .collect();
+    let passed = passed.iter().map(|passed| match passed {
+        Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,
+    });
+    let notes: Vec<&str> = passed.chain(&summary.left_out).map(|fault| fault.text.as_raw()).collect();
     json!({
         "event": event,
         "peer": peer(with),
         "transfer": summary.transfer.to_string(),
-        "verified": summary.failed().count() == 0,
+        "verified": verdict(summary) == Verdict::Verified,
         "files": summary.files(),
         "bytes": summary.bytes_total,
         "bytes_moved": summary.bytes_moved,
         "seconds": took.as_secs_f64(),
         "entries": entries,
-        "notes": passed,
+        "notes": notes,
     })
 }
 
@@ -145,6 +182,7 @@ fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {
         Outcome::Placed => ("placed", Value::Null),
         Outcome::PlacedAs(path) => ("placed_as", json!(path.as_str())),
         Outcome::Equal => ("equal", Value::Null),
+        Outcome::Unchanged => ("unchanged", Value::Null),
         Outcome::Failed(fault) => ("failed", json!(fault.text.as_raw())),
     };
     object["outcome"] = json!(word);

@@ -1,33 +1,40 @@
 //! The signals that end a command.
 
-/// Waits for Ctrl-C, a termination or a hang-up.
-pub async fn interrupted() {
+use crate::flow::stop::{Stop, Stopper};
+
+/// Listens, from now on, for Ctrl-C, a termination or a hang-up; each turns the switch on. To be
+/// called inside a tokio runtime, before anything is done that should be ended in good order.
+pub fn listen() -> Stop {
+    let stopper = Stopper::new();
+    let stop = stopper.listen();
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let Ok(mut signals) = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>() else {
-            return std::future::pending().await;
-        };
-        let [interrupt, terminate, hangup] = signals.as_mut_slice() else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            // Where the system refuses, the signal ends the program as it always did.
+            let Ok(mut signal) = signal(kind) else { continue };
+            let stopper = stopper.clone();
+            tokio::spawn(async move {
+                signal.recv().await;
+                stopper.stop();
+            });
         }
     }
     #[cfg(windows)]
     {
         use tokio::signal::windows;
-        let (Ok(mut close), Ok(mut shutdown)) = (windows::ctrl_close(), windows::ctrl_shutdown()) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = close.recv() => {}
-            _ = shutdown.recv() => {}
+        if let (Ok(mut c), Ok(mut close), Ok(mut shutdown)) =
+            (windows::ctrl_c(), windows::ctrl_close(), windows::ctrl_shutdown())
+        {
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = c.recv() => {}
+                    _ = close.recv() => {}
+                    _ = shutdown.recv() => {}
+                }
+                stopper.stop();
+            });
         }
     }
+    stop
 }

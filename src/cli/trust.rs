@@ -6,7 +6,6 @@ use serde_json::json;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use super::reach::{Reached, note_met, reach};
-use super::signal;
 use super::ui::prompt::Keyboard;
 use crate::base::book::{Acquaintance, Trust};
 use crate::base::fault::{Fault, FaultKind};
@@ -58,7 +57,7 @@ pub async fn trust(context: &Context, command: TrustPeer) -> Result<Exit, Failur
     let peer = parse(&command.peer)?;
     tokio::select! {
         trusted = compare(context, &peer, command.yes) => trusted,
-        () = signal::interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing has changed")),
+        () = context.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing has changed")),
     }
 }
 
@@ -173,7 +172,7 @@ pub async fn block(context: &Context, command: BlockPeer) -> Result<Exit, Failur
             // Not met yet: its key is proven by connecting.
             let reached = tokio::select! {
                 reached = reach(context, &peer) => reached?,
-                () = signal::interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+                () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
             };
             let peer = reached.peer();
             (

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
-use super::signal;
 use super::ui::door::Door;
 use super::ui::printer::Printer;
 use super::ui::prompt::Keyboard;
@@ -125,7 +124,7 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
     let stopper = Stopper::new();
     let serving = tokio::spawn(accept::run(node, listener, reachable(context), stopper.listen()));
     let door = tokio::spawn(Door::new(context.printer.clone(), keyboard).run(happened));
-    signal::interrupted().await;
+    context.interrupted().await;
     stopper.stop();
     // The goodbye goes out while conversations end.
     let _ = tokio::join!(visible.end(), serving, door);

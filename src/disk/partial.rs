@@ -249,7 +249,7 @@ impl Partial {
                     staged += 1;
                     (Outcome::Placed, Some(digest))
                 }
-                State::Equal => (Outcome::Equal, None),
+                State::Equal => (Outcome::Unchanged, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };

@@ -39,7 +39,7 @@ impl Place {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             let Ok(metadata) = dir.symlink_metadata(candidate.as_str()) else { return false };
             let time = metadata.modified().map(|time| Stamp::of(time.into_std()));
-            if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.matches(modified)) {
+            if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.shows(modified)) {
                 return true;
             }
         }

@@ -72,14 +72,17 @@ impl Item {
         Ok(Self::Path { within: Arc::new(within), local: PathBuf::from(file), name })
     }
 
-    /// A path below a shared folder, `None` for the whole of it under the share's name.
-    pub fn shared(root: &Root, share: &Name, path: Option<&RelPath>) -> Self {
-        match path {
-            Some(path) => {
-                Self::Path { within: root.dir().clone(), local: PathBuf::from(path.as_str()), name: path.file_name() }
-            }
-            None => Self::Path { within: root.dir().clone(), local: PathBuf::from("."), name: share.clone() },
-        }
+    /// A path below a shared folder, `None` for the whole of it under the share's name. A link
+    /// that is named is followed where it stays inside.
+    ///
+    /// # Errors
+    /// Where it is missing, or leads outside.
+    pub fn shared(root: &Root, share: &Name, path: Option<&RelPath>) -> io::Result<Self> {
+        let (local, name) = match path {
+            Some(path) => (root.dir().canonicalize(path.as_str())?, path.file_name()),
+            None => (PathBuf::from("."), share.clone()),
+        };
+        Ok(Self::Path { within: root.dir().clone(), local, name })
     }
 
     fn name(&self) -> &Name {

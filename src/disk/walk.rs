@@ -97,7 +97,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         let path = match above.join(&name) {
             Ok(path) => path,
             Err(error) => {
-                let fault = Fault::new(FaultKind::Other, format!("{above}/{name}: {error}"));
+                let fault = Fault::new(FaultKind::Disk, format!("{above}/{name}: {error}"));
                 return (self.each)(Err(Passed::Unreadable { fault }));
             }
         };

@@ -13,13 +13,14 @@ use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
 use crate::wire::frame::FrameReader;
-use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_PAGE};
+use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LEFT_OUT, MAX_PAGE};
 use crate::wire::message::Sending;
 
 /// What the hearing task tells the speaking one.
 pub(super) enum Heard {
     Offer { transfer: TransferId, set: [u8; 32] },
     Page(Vec<Entry>),
+    LeftOut(Fault),
     PagesEnd,
     End,
 }
@@ -49,7 +50,7 @@ where
     ReadHalf<S>: AsyncRead + Unpin,
 {
     let mut stage = Hearing::Offer;
-    let (mut entries, mut bytes) = (0usize, 0u64);
+    let (mut entries, mut bytes, mut left_out) = (0usize, 0u64, 0);
     loop {
         let message = reader.next().await?;
         match (message, stage) {
@@ -69,6 +70,13 @@ where
                 }
                 page.iter().try_for_each(Entry::check).map_err(FlowFault::Ours)?;
                 tell(heard, Heard::Page(page)).await?;
+            }
+            (Sending::LeftOut(fault), Hearing::Pages) => {
+                left_out += 1;
+                // Enough is told after so many; it is only a note.
+                if left_out <= MAX_LEFT_OUT {
+                    tell(heard, Heard::LeftOut(fault)).await?;
+                }
             }
             (Sending::PagesEnd { entries: e, bytes: b }, Hearing::Pages) if (e, b) == (entries as u64, bytes) => {
                 stage = Hearing::Rest;

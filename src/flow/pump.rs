@@ -253,12 +253,18 @@ pub(super) fn walk(source: &Source, ledger: &Arc<Ledger>, frames: &mut Frames) -
                 page_bytes += found.entry.weight();
                 page.push(Arc::new(found));
             }
-            Err(passed) => lock(&ledger.passed).push(passed),
+            Err(passed) => {
+                if let Passed::Unreadable { fault } | Passed::Special { fault } = &passed {
+                    gone = frames.say(&Sending::LeftOut(fault.clone()));
+                }
+                lock(&ledger.passed).push(passed);
+            }
         }
         // An entry weighs at most two paths: the page stays far below a frame.
         if page.len() >= MAX_PAGE || page_bytes >= PAGE_BYTES {
             page_bytes = 0;
-            gone = tell(&mut page, ledger, frames).and_then(|()| frames.flush());
+            let before = std::mem::replace(&mut gone, Ok(()));
+            gone = before.and_then(|()| tell(&mut page, ledger, frames)).and_then(|()| frames.flush());
         }
         if gone.is_ok() { Go::On } else { Go::Stop }
     });

@@ -93,6 +93,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         progress: &progress,
         partial: None,
         offer: None,
+        left_out: Vec::new(),
         free: None,
         last_said: Instant::now(),
     };
@@ -142,6 +143,8 @@ struct Speaker<'a, S> {
     progress: &'a watch::Sender<Progress>,
     partial: Option<Arc<Partial>>,
     offer: Option<(TransferId, [u8; 32])>,
+    /// What the sender has and does not send.
+    left_out: Vec<Fault>,
     /// Bytes that the disk still has room for, less what has been accepted.
     free: Option<u64>,
     last_said: Instant,
@@ -188,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
                         None => unanswered.extend(page),
                     }
                 }
+                Some(Heard::LeftOut(fault)) => self.left_out.push(fault),
                 Some(Heard::PagesEnd) => {
                     if let Some(ask) = ask.take() {
                         self.ask(ask, std::mem::take(&mut unanswered)).await?;
@@ -242,9 +246,9 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     /// Opens the staging and says yes.
     async fn accept(&mut self, root: Root) -> Result<(), FlowFault> {
         self.open(root).await?;
-        self.say(&Receiving::Accept).await?;
+        // Ready before the sender can know that it may go on.
         self.begin();
-        Ok(())
+        self.say(&Receiving::Accept).await
     }
 
     /// Says yes to a whole manifest, if there is room for what is missing of it.
@@ -258,8 +262,8 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             }
             haves => haves?,
         };
-        self.say(&Receiving::Accept).await?;
         self.begin();
+        self.say(&Receiving::Accept).await?;
         self.tell_haves(haves).await
     }
 
@@ -356,6 +360,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             outcomes: settled.into_iter().map(|(entry, outcome, _)| (entry, outcome)).collect(),
             bytes_moved: progress.bytes_moved,
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
+            left_out: std::mem::take(&mut self.left_out),
             receipt: Receipted::Given,
         })
     }

@@ -299,6 +299,7 @@ fn confirm(
         outcomes: entries.into_iter().zip(outcomes).collect(),
         bytes_moved: progress.bytes_moved,
         bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
+        left_out: Vec::new(),
         receipt: Receipted::Checked,
     };
     Ok(Sent { summary, passed: std::mem::take(&mut *lock(&ledger.passed)) })

@@ -104,16 +104,14 @@ impl Shares {
     pub fn source(&self, paths: &[RelPath]) -> Result<Source, Fault> {
         if paths.is_empty() {
             let items = self.shares.iter().map(|share| Item::shared(&share.root, &share.name, None));
-            return Ok(Source::new(items.collect()));
+            let items: std::io::Result<Vec<Item>> = items.collect();
+            return items.map(Source::new).map_err(|e| Fault::disk("reading what is shared", &e));
         }
         let mut items = Vec::with_capacity(paths.len());
         for path in paths {
             let (share, rest) = self.find(path)?;
-            if let Some(rest) = &rest {
-                let found = share.root.dir().metadata(rest.as_str());
-                found.map_err(|_| Fault::new(FaultKind::NotFound, format!("{path} is not there")))?;
-            }
-            items.push(Item::shared(&share.root, &share.name, rest.as_ref()));
+            let item = Item::shared(&share.root, &share.name, rest.as_ref());
+            items.push(item.map_err(|_| Fault::new(FaultKind::NotFound, format!("{path} is not there")))?);
         }
         Ok(Source::new(items))
     }

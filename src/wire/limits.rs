@@ -20,6 +20,9 @@ pub const PAGE_BYTES: usize = 48 * 1024;
 /// Most entries of an offer.
 pub const MAX_ENTRIES: usize = 4_000_000;
 
+/// Most notes on what a sender leaves out that a receiver keeps.
+pub const MAX_LEFT_OUT: usize = 1000;
+
 /// Most paths that one pull may ask for.
 pub const MAX_WANTED: usize = 256;
 

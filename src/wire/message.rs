@@ -74,6 +74,9 @@ pub enum Sending {
     KeepAlive,
     /// It ends here.
     Abort(Fault),
+    /// Something in the tree is not sent: it cannot be read (a fault of the disk), or is nothing
+    /// that travels. May stand wherever a page may.
+    LeftOut(Fault),
 }
 
 /// What stands before a chunk's raw bytes.

@@ -109,7 +109,7 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         }
         Event::Received { peer, summary, took } => {
             report::exceptions(printer, &summary, &[]);
-            let verdict = if summary.failed().count() == 0 { "verified" } else { "partly verified" };
+            let verdict = report::verdict(&summary).as_str();
             let line = format!("← {}: {verdict}: {}", shown(&peer), report::line(&summary, took));
             printer.result(&line, || report::object("received", &peer, &summary, &[], took));
         }

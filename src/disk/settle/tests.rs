@@ -36,7 +36,7 @@ fn write(partial: &Arc<Partial>, entry: u32, bytes: &[u8], which: std::ops::Rang
 fn end(partial: &Arc<Partial>, entry: u32, bytes: &[u8]) -> Result<(), Fault> {
     let hashes: Vec<_> = bytes.chunks(CHUNK as usize).map(ChunkHash::of).collect();
     let size = bytes.len() as u64;
-    Writer::new(&partial).end(entry, End { size, digest: EntryDigest::over(size, hashes.iter()) })
+    Writer::new(partial).end(entry, End { size, digest: EntryDigest::over(size, hashes.iter()) })
 }
 
 fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
@@ -53,10 +53,10 @@ fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
 fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
     let home = tempfile::tempdir().unwrap();
     assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
-    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Equal);
+    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Unchanged);
     let other = send(home.path(), "a.txt", b"other");
     assert_eq!(other, Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
-    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::Equal);
+    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::Unchanged);
     assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
     assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "staging is cleared");

@@ -1,0 +1,332 @@
+//! A peer that says what it likes. Its key and its TLS are honest: what it breaks is the protocol.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftx::base::digest::{ChunkHash, EntryDigest};
+use ftx::base::id::{Role, TransferId};
+use ftx::base::manifest::{Entry, EntryKind, Stamp};
+use ftx::base::path::RelPath;
+use ftx::link::key::Key;
+use ftx::link::tls::{Link, Tls};
+use ftx::wire::frame::{self, FrameReader};
+use ftx::wire::hello::Hello;
+use ftx::wire::message::{ChunkHead, Opening, Receiving, Request, Sending};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsStream;
+
+use super::PATIENCE;
+
+type Stream = TlsStream<BufReader<TcpStream>>;
+
+/// A peer that says what it likes, over one connection.
+pub(crate) struct Hostile {
+    reader: FrameReader<ReadHalf<Stream>>,
+    writer: WriteHalf<Stream>,
+    /// What it calls itself.
+    pub(crate) name: String,
+    /// Its key.
+    pub(crate) key: Arc<Key>,
+}
+
+/// A place where a hostile peer waits to be dialled.
+pub(crate) struct Trap {
+    listener: TcpListener,
+    port: u16,
+}
+
+/// The nonce of all hostile peers: it is a secret to nobody.
+pub(crate) const NONCE: [u8; 32] = [7; 32];
+
+/// What commits to a nonce in a `Hello`.
+pub(crate) fn commitment(nonce: &[u8; 32]) -> [u8; 32] {
+    Sha256::new_with_prefix(b"ftx key words commitment v1\0").chain_update(nonce).finalize().into()
+}
+
+impl Hostile {
+    /// Connects under a new key; nothing is said yet.
+    pub(crate) async fn dial(port: u16) -> Self {
+        Self::dial_with(Arc::new(Key::generate().unwrap()), port).await
+    }
+
+    async fn dial_with(key: Arc<Key>, port: u16) -> Self {
+        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let link = Tls::new(&key).unwrap().connect(tcp, PATIENCE).await.unwrap();
+        Self::over(link, key)
+    }
+
+    /// Connects, greets as it should and says that it wants to push.
+    pub(crate) async fn pushing(port: u16) -> Self {
+        Self::pushing_with(Arc::new(Key::generate().unwrap()), port).await
+    }
+
+    /// The same, as a peer that has been there before.
+    pub(crate) async fn pushing_with(key: Arc<Key>, port: u16) -> Self {
+        let mut peer = Self::dial_with(key, port).await;
+        peer.greet().await;
+        peer.say(&Opening { nonce: NONCE, request: Request::Push }).await;
+        peer
+    }
+
+    fn over(link: Link, key: Arc<Key>) -> Self {
+        let (read, writer) = tokio::io::split(link.stream);
+        let name = format!("mallory-{}", key.public().id().short());
+        Self { reader: FrameReader::new(read), writer, name, key }
+    }
+
+    /// Its `Hello`, an honest one, for the side that dials.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello::ours(&self.name, Role::Peer, commitment(&NONCE))
+    }
+
+    /// Greets as it should; the other side's `Hello`.
+    pub(crate) async fn greet(&mut self) -> Hello {
+        self.say(&self.hello()).await;
+        self.hear().await.expect("the other side greets")
+    }
+
+    /// Says a message. That nobody listens any more is no failure: what was heard tells.
+    pub(crate) async fn say(&mut self, message: &impl Serialize) {
+        let _ = frame::write(&mut self.writer, message).await;
+    }
+
+    /// Says bytes.
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        let _ = self.writer.write_all(bytes).await;
+        let _ = self.writer.flush().await;
+    }
+
+    /// Hears a message; `None` at the end.
+    pub(crate) async fn hear<T: DeserializeOwned>(&mut self) -> Option<T> {
+        self.reader.next_within(PATIENCE, 1 << 20).await.ok()
+    }
+
+    /// Hears a sender's next message, with a chunk's bytes; `None` at the end.
+    pub(crate) async fn hear_sending(&mut self) -> Option<Sending> {
+        let message = self.hear().await?;
+        if let Sending::Chunk(head) = &message {
+            self.reader.raw(head.length as usize + 32, &mut Vec::new()).await.ok()?;
+        }
+        Some(message)
+    }
+
+    /// Plays a script and hears everything until the other side ends the connection.
+    pub(crate) async fn play(mut self, script: Script) -> Vec<Receiving> {
+        let mut heard = Vec::new();
+        for step in script.0 {
+            match step {
+                Step::Say(bytes) => self.raw(&bytes).await,
+                Step::Until(enough, or_else) => {
+                    while !heard.last().is_some_and(enough)
+                        && let Some(message) = self.hear().await
+                    {
+                        heard.push(message);
+                    }
+                    let came = heard.last().is_some_and(enough) || or_else == OrElse::GoOn;
+                    assert!(came, "the script stops short of its point: {heard:?}");
+                }
+            }
+        }
+        let rest = async {
+            while let Some(message) = self.hear().await {
+                heard.push(message);
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE + Duration::from_secs(5), rest).await;
+        assert!(ended.is_ok(), "the node keeps the connection");
+        heard
+    }
+}
+
+impl Trap {
+    /// Waits at a port of its own.
+    pub(crate) async fn set() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Self { listener, port }
+    }
+
+    /// Where it is, as it is typed.
+    pub(crate) fn at(&self) -> String {
+        format!("[127.0.0.1:{}]", self.port)
+    }
+
+    /// The next connection, past the TLS handshake; nothing is said yet.
+    pub(crate) async fn caught(&self) -> Hostile {
+        let key = Arc::new(Key::generate().unwrap());
+        let (tcp, _) = self.listener.accept().await.unwrap();
+        let link = Tls::new(&key).unwrap().accept(tcp, PATIENCE).await.unwrap();
+        Hostile::over(link, key)
+    }
+
+    /// The next connection, greeted as it should be, and what it wants.
+    pub(crate) async fn greeted(&self) -> (Hostile, Request) {
+        let mut peer = self.caught().await;
+        let _: Hello = peer.hear().await.expect("the side that dialled greets first");
+        peer.say(&Hello::ours(&peer.name, Role::Peer, NONCE)).await;
+        let opening: Opening = peer.hear().await.expect("it says what it wants");
+        (peer, opening.request)
+    }
+}
+
+/// What a hostile sender does, step by step.
+#[derive(Clone)]
+pub(crate) struct Script(Vec<Step>);
+
+#[derive(Clone)]
+enum Step {
+    Say(Vec<u8>),
+    Until(fn(&Receiving) -> bool, OrElse),
+}
+
+/// What to do where a node ends the conversation instead of saying what was waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OrElse {
+    GoOn,
+    Fail,
+}
+
+impl Script {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// An offer with these entries, all told.
+    pub(crate) fn offer(entries: &[Entry]) -> Self {
+        let bytes = entries.iter().map(Entry::size).sum();
+        Self::offer_of(entries).say(&Sending::PagesEnd { entries: entries.len() as u64, bytes })
+    }
+
+    /// An offer with these entries, to which more may be added.
+    pub(crate) fn offer_of(entries: &[Entry]) -> Self {
+        Self::opened().say(&Sending::Page(entries.to_vec()))
+    }
+
+    /// An offer of nothing so far.
+    pub(crate) fn opened() -> Self {
+        Self::new().say(&Sending::Offer { transfer: TransferId::new(), set: [1; 32] })
+    }
+
+    /// Then a message.
+    pub(crate) fn say(self, message: &impl Serialize) -> Self {
+        let mut bytes = Vec::new();
+        frame::encode(message, &mut bytes).unwrap();
+        self.raw(&bytes)
+    }
+
+    /// Then bytes.
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.push(Step::Say(bytes.to_vec()));
+        self
+    }
+
+    /// Then nothing until the offer is accepted.
+    pub(crate) fn accepted(mut self) -> Self {
+        self.0.push(Step::Until(|message| *message == Receiving::Accept, OrElse::Fail));
+        self
+    }
+
+    /// Then nothing until the offer is accepted and it is told what is there already.
+    pub(crate) fn ready(mut self) -> Self {
+        self.0.push(Step::Until(|message| matches!(message, Receiving::Have(_)), OrElse::Fail));
+        self
+    }
+
+    /// The same, or until it is refused.
+    pub(crate) fn ready_or_refused(mut self) -> Self {
+        self.0.push(Step::Until(|message| matches!(message, Receiving::Have(_)), OrElse::GoOn));
+        self
+    }
+
+    /// Then a chunk with its right hash.
+    pub(crate) fn chunk(self, entry: u32, index: u32, bytes: &[u8]) -> Self {
+        let head = ChunkHead { entry, index, length: bytes.len() as u32 };
+        self.say(&Sending::Chunk(head)).raw(bytes).raw(&ChunkHash::of(bytes).0)
+    }
+
+    /// Then the end of an entry of one chunk.
+    pub(crate) fn entry_end(self, entry: u32, bytes: &[u8]) -> Self {
+        self.say(&entry_end(entry, bytes))
+    }
+
+    /// Then everything that makes one small file complete.
+    pub(crate) fn whole(self, entry: u32, bytes: &[u8]) -> Self {
+        self.chunk(entry, 0, bytes).entry_end(entry, bytes)
+    }
+
+    /// Then the end of it all.
+    pub(crate) fn end(self) -> Self {
+        self.say(&Sending::End)
+    }
+}
+
+/// The end of an entry of one chunk.
+pub(crate) fn entry_end(entry: u32, bytes: &[u8]) -> Sending {
+    let size = bytes.len() as u64;
+    let digest = EntryDigest::over(size, [ChunkHash::of(bytes)].iter());
+    Sending::EntryEnd { entry, size, digest }
+}
+
+/// The time of all hostile files.
+pub(crate) fn stamp() -> Stamp {
+    Stamp { seconds: 1_000_000_000, nanos: 0 }
+}
+
+/// A file to offer.
+pub(crate) fn file(path: &str, size: u64) -> Entry {
+    let kind = EntryKind::File { size, modified: stamp(), executable: true };
+    Entry { path: RelPath::parse(path).unwrap(), kind }
+}
+
+/// A folder to offer.
+pub(crate) fn folder(path: &str) -> Entry {
+    Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Directory }
+}
+
+/// A link to offer.
+pub(crate) fn link(path: &str, target: &str) -> Entry {
+    let target = ftx::base::path::LinkTarget::parse(target).unwrap();
+    Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Link { target } }
+}
+
+/// An offer's page as bytes, with a path, and perhaps a link's target, that no honest program
+/// can say.
+pub(crate) fn raw_page(path: &str, target: Option<&str>) -> impl Serialize + use<> {
+    RawSending::Page(vec![RawEntry {
+        path: path.to_owned(),
+        kind: match target {
+            None => RawKind::File { size: 3, modified: stamp(), executable: true },
+            Some(target) => RawKind::Link { target: target.to_owned() },
+        },
+    }])
+}
+
+/// [`Sending`] up to what is needed, without its checks.
+#[derive(Serialize)]
+#[expect(dead_code, reason = "a variant's place is its number on the wire")]
+enum RawSending {
+    Offer,
+    Page(Vec<RawEntry>),
+}
+
+#[derive(Serialize)]
+struct RawEntry {
+    path: String,
+    kind: RawKind,
+}
+
+#[derive(Serialize)]
+#[expect(dead_code, reason = "a variant's place is its number on the wire")]
+enum RawKind {
+    Directory,
+    File { size: u64, modified: Stamp, executable: bool },
+    Stream,
+    Link { target: String },
+}

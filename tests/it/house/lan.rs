@@ -1,0 +1,131 @@
+//! A LAN of network namespaces: hosts on one bridge, nothing of it visible outside. Needs root.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::home::{Home, Node, PROGRAM};
+use super::process::{Process, Ran};
+
+/// Which addresses the hosts have besides their link-local ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv6 only.
+    V6,
+}
+
+/// A LAN; dropped, it is gone with all that runs on it.
+pub(crate) struct Lan {
+    name: String,
+    hosts: u32,
+}
+
+impl Lan {
+    /// A LAN of so many hosts, `None` (and a word on why) where this machine lets us make none.
+    pub(crate) fn of(hosts: u32, addresses: Addresses) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("ftx{:x}n{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let lan = Self { name, hosts };
+        match lan.make(addresses) {
+            Ok(()) => Some(lan),
+            Err(why) => {
+                eprintln!("skipped: network namespaces cannot be made here: {why}");
+                None
+            }
+        }
+    }
+
+    fn make(&self, addresses: Addresses) -> Result<(), String> {
+        let switch = self.switch();
+        ip(&["netns", "add", &switch])?;
+        ip(&["-n", &switch, "link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"])?;
+        ip(&["-n", &switch, "link", "set", "br0", "up"])?;
+        for host in 1..=self.hosts {
+            let (space, port, number) = (self.host(host), format!("p{host}"), host.to_string());
+            ip(&["netns", "add", &space])?;
+            // No duplicate address detection: addresses are there at once.
+            for setting in ["all", "default"] {
+                let setting = format!("net.ipv6.conf.{setting}.accept_dad=0");
+                run(Command::new("ip").args(["netns", "exec", &space, "sysctl", "-qw", &setting]))?;
+            }
+            ip(&["-n", &space, "link", "set", "lo", "up"])?;
+            ip(&["link", "add", &port, "netns", &switch, "type", "veth", "peer", "name", "eth0", "netns", &space])?;
+            ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
+            ip(&["-n", &space, "link", "set", "eth0", "up"])?;
+            if addresses == Addresses::Both {
+                ip(&["-n", &space, "addr", "add", &format!("10.77.0.{number}/24"), "brd", "+", "dev", "eth0"])?;
+            }
+            ip(&["-n", &space, "addr", "add", &format!("fd77::{host:x}/64"), "dev", "eth0", "nodad"])?;
+        }
+        Ok(())
+    }
+
+    fn switch(&self) -> String {
+        format!("{}-sw", self.name)
+    }
+
+    fn host(&self, host: u32) -> String {
+        format!("{}-{host}", self.name)
+    }
+
+    /// Gives a host another interface with this address, which leads nowhere.
+    pub(crate) fn dead_interface(&self, host: u32, name: &str, address: &str) {
+        let space = self.host(host);
+        let other = format!("{name}x");
+        ip(&["-n", &space, "link", "add", name, "type", "veth", "peer", "name", &other]).unwrap();
+        ip(&["-n", &space, "link", "set", &other, "up"]).unwrap();
+        ip(&["-n", &space, "link", "set", name, "up"]).unwrap();
+        ip(&["-n", &space, "addr", "add", address, "dev", name]).unwrap();
+    }
+
+    /// Has the switch drop multicast, but for neighbour discovery; `false` where there is no `nft`.
+    pub(crate) fn drop_multicast(&self) -> bool {
+        let rules = "table bridge lan { chain forward { type filter hook forward priority 0; policy accept;
+            icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+            ip daddr 224.0.0.0/4 drop
+            ip6 daddr ff00::/8 meta l4proto udp drop } }";
+        let done = run(Command::new("ip").args(["netns", "exec", &self.switch(), "nft", rules]));
+        done.is_ok()
+    }
+
+    fn command(&self, host: u32, home: &Home, args: &[&str]) -> Process {
+        let mut command = Command::new("ip");
+        home.dress(&mut command);
+        command.args(["netns", "exec", &self.host(host), PROGRAM]).args(args);
+        command.args(["--name", home.name(), "--json"]);
+        Process::start(command)
+    }
+
+    /// Runs a command on a host, without naming an interface, as a new user would.
+    pub(crate) fn run(&self, host: u32, home: &Home, args: &[&str]) -> Ran {
+        self.command(host, home, args).end()
+    }
+
+    /// Runs a node on a host.
+    pub(crate) fn up(&self, host: u32, home: &Home, args: &[&str]) -> Node {
+        let args: Vec<&str> = ["up", "--dir", "inbox"].iter().chain(args).copied().collect();
+        Node::new(self.command(host, home, &args))
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        for host in 1..=self.hosts {
+            let _ = ip(&["netns", "del", &self.host(host)]);
+        }
+        let _ = ip(&["netns", "del", &self.switch()]);
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    run(Command::new("ip").args(args))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}

@@ -1,0 +1,92 @@
+//! A person at a terminal: a pseudo-terminal that a program runs at.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::until;
+
+/// A program at a terminal of its own; dropped, it is killed.
+pub(crate) struct Terminal {
+    child: Child,
+    keyboard: File,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    /// Starts a command at a new terminal.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let line = File::options().read(true).write(true).open(name).unwrap();
+        let end = || Stdio::from(line.try_clone().unwrap());
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the program starts");
+        drop(command);
+        drop(line);
+        let keyboard = File::from(master);
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut shown, seen) = (keyboard.try_clone().unwrap(), screen.clone());
+        // Ends with an error when nobody has the terminal open any more.
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read) = shown.read(&mut bytes) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { child, keyboard, screen }
+    }
+
+    /// Everything that was on the screen so far.
+    pub(crate) fn screen(&self) -> String {
+        self.screen.lock().unwrap().replace("\r\n", "\n")
+    }
+
+    /// Waits until the screen shows this.
+    #[track_caller]
+    pub(crate) fn shows(&self, text: &str) -> String {
+        self.shows_times(1, text)
+    }
+
+    /// Waits until the screen has shown this so many times.
+    #[track_caller]
+    pub(crate) fn shows_times(&self, times: usize, text: &str) -> String {
+        let look = || Some(self.screen()).filter(|screen| screen.matches(text).count() >= times);
+        let end = std::time::Instant::now() + super::PATIENCE;
+        loop {
+            if let Some(screen) = look() {
+                return screen;
+            }
+            assert!(std::time::Instant::now() < end, "{text:?} is not on the screen:\n{}", self.screen());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Types a line.
+    pub(crate) fn types(&mut self, line: &str) {
+        self.keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end and gives the exit code.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        until("the program at the terminal ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,31 @@
+//! What ftx promises, tried through real processes, sockets and files. Everything happens on the
+//! loopback interface, or in network namespaces made for it, and below scratch homes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skipped"
+)]
+
+mod house;
+
+mod demo;
+#[cfg(target_os = "linux")]
+mod disk_full;
+mod hostile;
+mod hostile_receiver;
+mod house_plan;
+#[cfg(target_os = "linux")]
+mod lan;
+mod manual;
+mod names;
+mod odd_names;
+mod policy;
+mod pull;
+mod push;
+#[cfg(unix)]
+mod signals;
+#[cfg(unix)]
+mod survive;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -1,0 +1,67 @@
+//! Who is accepted where nobody can be asked.
+
+use crate::house::home::Home;
+
+/// Pushes to a node that runs with `args`, which declines; what was told.
+#[track_caller]
+fn declined(args: &[&str]) -> String {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up(args);
+    bob.write("a", "a");
+    let ran = bob.run(&["push", "a", &node.at()]).exits(5);
+    assert!(ran.out.is_empty(), "{}", ran.out);
+    assert!(alice.tree("inbox").is_empty(), "{:?}", alice.tree("inbox"));
+    let failed = node.event("failed");
+    assert_eq!((&failed["kind"], &failed["peer"]["name"]), (&"declined".into(), &bob.name().into()));
+    ran.failure()
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked_and_everything_is_declined() {
+    let told = declined(&[]);
+    assert!(told.contains("nobody is at its terminal"), "{told}");
+    let told = declined(&["--accept", "ask"]);
+    assert!(told.contains("--accept"), "the way out is named: {told}");
+}
+
+#[test]
+fn a_node_that_accepts_nothing_declines() {
+    let told = declined(&["--accept", "none"]);
+    assert!(told.contains("nothing is accepted"), "{told}");
+}
+
+#[test]
+fn strangers_and_known_peers_are_not_trusted_ones() {
+    let told = declined(&["--accept", "trusted"]);
+    assert!(told.contains("only trusted peers"), "{told}");
+
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    bob.write("a", "a");
+    // Met once, and so known; that is not enough.
+    let node = alice.up_for_all();
+    bob.run(&["push", "a", &node.at()]).done();
+    drop(node);
+    let node = alice.up(&["--accept", "trusted"]);
+    bob.write("b", "b");
+    bob.run(&["push", "b", &node.at()]).exits(5).failure();
+
+    let bobs = bob.up(&["--accept", "none"]);
+    alice.run(&["trust", "--yes", &bobs.at()]).done();
+    bob.run(&["push", "b", &node.at()]).done();
+    assert_eq!(alice.tree("inbox"), ["a", "b"]);
+}
+
+#[test]
+fn trusting_without_a_terminal_needs_yes_and_makes_no_friend_of_the_other_side() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.run(&["trust", &node.at()]).exits(2).failure();
+    let trusted = bob.run(&["trust", "--yes", &node.at()]).done().last();
+    assert_eq!((&trusted["event"], &trusted["mutual"]), (&"trusted".into(), &false.into()));
+    let trust = |home: &Home, name: &str| {
+        let seen = home.run(&["peers"]).done().objects();
+        seen.into_iter().find(|peer| peer["name"] == *name).map(|peer| peer["trust"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(trust(&bob, alice.name()).as_deref(), Some("trusted"));
+    assert_ne!(trust(&alice, bob.name()).as_deref(), Some("trusted"));
+}

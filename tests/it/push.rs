@@ -1,0 +1,252 @@
+//! Sending: what arrives, under which name, and what is said of it.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use crate::house::home::Home;
+use crate::house::noise;
+use crate::house::process::Process;
+
+/// Bytes of a whole chunk.
+const CHUNK: usize = ftx::base::digest::CHUNK as usize;
+
+fn bob_and_alice() -> (Home, Home) {
+    (Home::new("bob"), Home::new("alice"))
+}
+
+#[test]
+fn a_file_arrives_byte_for_byte_with_its_time_and_is_told_in_every_field() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let bytes = noise(1, 3000);
+    let path = bob.write("week 1/lecture ä.pdf", &bytes);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+
+    let pushed = bob.run(&["push", "week 1/lecture ä.pdf", &node.at()]).done().last();
+    assert_eq!(alice.read("inbox/lecture ä.pdf"), bytes);
+    let arrived = fs::metadata(alice.path("inbox/lecture ä.pdf")).unwrap().modified().unwrap();
+    assert_eq!(arrived, time);
+    assert_eq!(alice.tree("inbox"), ["lecture ä.pdf"], "nothing else is left behind");
+
+    assert_eq!(pushed["event"], "pushed");
+    assert_eq!(pushed["verified"], true);
+    assert_eq!((&pushed["files"], &pushed["bytes"], &pushed["bytes_moved"]), (&1.into(), &3000.into(), &3000.into()));
+    assert_eq!(pushed["peer"]["name"], *alice.name());
+    assert_eq!(pushed["peer"]["id"], node.up["id"]);
+    let entry = &pushed["entries"][0];
+    assert_eq!((&entry["path"], &entry["kind"]), (&"lecture ä.pdf".into(), &"file".into()));
+    assert_eq!((&entry["size"], &entry["outcome"]), (&3000.into(), &"placed".into()));
+    assert!(pushed["seconds"].as_f64().is_some());
+
+    let received = node.event("received");
+    assert_eq!(received["transfer"], pushed["transfer"]);
+    assert_eq!(received["peer"]["name"], *bob.name());
+    assert_eq!((&received["verified"], &received["bytes_moved"]), (&true.into(), &3000.into()));
+}
+
+#[test]
+fn several_things_arrive_at_once_and_two_of_one_name_are_told_apart() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("a/notes.txt", "a");
+    bob.write("b/notes.txt", "b");
+    bob.write("tree/x", "x");
+    let pushed = bob.run(&["push", "a/notes.txt", "tree/", "b/notes.txt", &node.at()]).done().last();
+    assert_eq!(alice.tree("inbox"), ["notes (1).txt", "notes.txt", "tree/", "tree/x"]);
+    assert_eq!((alice.read("inbox/notes.txt"), alice.read("inbox/notes (1).txt")), (b"a".to_vec(), b"b".to_vec()));
+    assert_eq!(pushed["files"], 3);
+}
+
+#[test]
+fn a_folder_arrives_with_its_empty_folders() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.folder("tree/empty/deeper");
+    bob.write("tree/a/1", noise(2, 100));
+    bob.write("tree/.hidden", "h");
+    bob.run(&["push", "tree", &node.at()]).done();
+    assert_eq!(alice.tree("inbox/tree"), bob.tree("tree"));
+    assert_eq!(alice.read("inbox/tree/a/1"), noise(2, 100));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_may_be_run_here_may_be_run_there_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let script = bob.write("tools/run.sh", "#!/bin/sh\n");
+    fs::set_permissions(script, PermissionsExt::from_mode(0o4755)).unwrap();
+    bob.write("tools/data", "d");
+    bob.run(&["push", "tools", &node.at()]).done();
+    let mode = |path: &str| fs::metadata(alice.path(path)).unwrap().permissions().mode();
+    assert_eq!(mode("inbox/tools/run.sh") & 0o7100, 0o100, "the owner may run it; set-user-id does not travel");
+    assert_eq!(mode("inbox/tools/data") & 0o111, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_inside_the_tree_is_kept_and_one_out_of_it_is_skipped_and_named() {
+    use std::os::unix::fs::symlink;
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("secret", "s");
+    bob.write("tree/data/x", "x");
+    symlink("data/x", bob.path("tree/inside")).unwrap();
+    fs::create_dir(bob.path("tree/sub")).unwrap();
+    symlink("../data/x", bob.path("tree/sub/up")).unwrap();
+    symlink("../secret", bob.path("tree/outside")).unwrap();
+    symlink("/etc/hostname", bob.path("tree/absolute")).unwrap();
+    let pushed = bob.run(&["push", "tree", &node.at()]).done().last();
+    let there = ["data/", "data/x", "inside -> data/x", "sub/", "sub/up -> ../data/x"];
+    assert_eq!(alice.tree("inbox/tree"), there);
+    let notes = pushed["notes"].to_string();
+    assert!(notes.contains("tree/outside") && notes.contains("tree/absolute"), "{notes}");
+    assert!(!notes.contains("inside"), "{notes}");
+}
+
+#[test]
+fn standard_input_arrives_under_the_name_given() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let bytes = noise(3, 2 * CHUNK + 77);
+    let mut command = bob.command(&["push", "-", "--as", "school.sql", &node.at()]);
+    command.arg("--json");
+    let pushed = Process::start_with_input(command, &bytes).end().done().last();
+    assert!(alice.read("inbox/school.sql") == bytes);
+    assert_eq!(pushed["bytes_moved"], bytes.len());
+    assert_eq!(alice.tree("inbox"), ["school.sql"]);
+}
+
+#[test]
+fn an_empty_standard_input_arrives_as_an_empty_file() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.run(&["push", "-", "--as", "nothing", &node.at()]).done();
+    assert_eq!(alice.read("inbox/nothing"), b"");
+}
+
+#[test]
+fn a_text_arrives_as_a_small_file() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.run(&["push", "--text", "https://example.org/ä", &node.at()]).done();
+    bob.run(&["push", "--text", "named", "--as", "link.url", &node.at()]).done();
+    assert_eq!(alice.read("inbox/text.txt"), "https://example.org/ä".as_bytes());
+    assert_eq!(alice.read("inbox/link.url"), b"named");
+}
+
+#[test]
+fn files_of_no_bytes_one_chunk_and_three_chunks_arrive() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let sizes = [("empty", 0), ("whole", CHUNK), ("three", 2 * CHUNK + 5)];
+    for (name, size) in sizes {
+        bob.write(name, noise(4, size));
+    }
+    let pushed = bob.run(&["push", "empty", "whole", "three", &node.at()]).done().last();
+    for (name, size) in sizes {
+        assert!(alice.read(&format!("inbox/{name}")) == noise(4, size), "{name}");
+    }
+    assert_eq!(pushed["bytes_moved"], 3 * CHUNK + 5);
+}
+
+#[test]
+fn the_same_again_moves_nothing() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("tree/a", noise(5, 2 * CHUNK));
+    bob.write("tree/b/c", "c");
+    bob.folder("tree/empty");
+    bob.run(&["push", "tree", &node.at()]).done();
+    let before = alice.tree("inbox");
+    let again = bob.run(&["push", "tree", &node.at()]).done().last();
+    // Only size and time were compared: that is not called verified.
+    assert_eq!((&again["bytes_moved"], &again["verified"]), (&0.into(), &false.into()));
+    let outcome = |path: &str| {
+        let entries = again["entries"].as_array().unwrap();
+        entries.iter().find(|entry| entry["path"] == path).unwrap()["outcome"].clone()
+    };
+    assert_eq!((outcome("tree/a"), outcome("tree/b/c")), ("unchanged".into(), "unchanged".into()));
+    assert_eq!(alice.tree("inbox"), before);
+}
+
+#[test]
+fn another_file_of_the_same_name_gets_a_number_and_the_old_one_stays() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    alice.write("inbox/report.pdf", "alice's own");
+    alice.write("inbox/tree/x", "alice's x");
+    bob.write("report.pdf", "bob's");
+    bob.write("tree/x", "bob's x");
+    bob.write("tree/y", "bob's y");
+    let pushed = bob.run(&["push", "report.pdf", "tree", &node.at()]).done().last();
+    assert_eq!(alice.read("inbox/report.pdf"), b"alice's own");
+    assert_eq!(alice.read("inbox/report (1).pdf"), b"bob's");
+    assert_eq!(alice.read("inbox/tree/x"), b"alice's x");
+    assert_eq!(alice.read("inbox/tree/x (1)"), b"bob's x");
+    assert_eq!(alice.read("inbox/tree/y"), b"bob's y");
+    assert_eq!(alice.tree("inbox").len(), 6, "{:?}", alice.tree("inbox"));
+    let entry = &pushed["entries"][0];
+    assert_eq!((&entry["outcome"], &entry["as"]), (&"placed_as".into(), &"report (1).pdf".into()));
+    // A third try of the same finds its own under the number.
+    let again = bob.run(&["push", "report.pdf", "tree", &node.at()]).done().last();
+    assert_eq!(again["bytes_moved"], 0);
+    assert_eq!(alice.tree("inbox").len(), 6, "{:?}", alice.tree("inbox"));
+}
+
+/// As builds that can be repeated make them: every file has the same time.
+#[test]
+fn another_file_of_the_same_name_size_and_time_is_not_taken_for_equal() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    for (home, path, text) in [(&alice, "inbox/tool", "version 1"), (&bob, "tool", "version 2")] {
+        let path = home.write(path, text);
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        fs::File::options().write(true).open(path).unwrap().set_modified(epoch).unwrap();
+    }
+    let pushed = bob.run(&["push", "tool", &node.at()]).done().last();
+    assert_eq!(alice.read("inbox/tool"), b"version 1");
+    let there = alice.tree("inbox").iter().any(|path| alice.read(&format!("inbox/{path}")) == b"version 2");
+    assert!(there || pushed["verified"] != true, "{pushed}");
+}
+
+#[test]
+fn a_missing_source_is_named_and_nothing_at_all_is_sent() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("there", "t");
+    let ran = bob.run(&["push", "there", "missing one", "missing two", &node.at()]).exits(1);
+    let told = ran.failure();
+    assert!(told.contains("missing one") && told.contains("missing two"), "{told}");
+    assert!(told.contains("nothing was sent"), "{told}");
+    assert!(ran.out.is_empty(), "{}", ran.out);
+    assert!(alice.tree("inbox").is_empty());
+    assert!(node.events("received").is_empty() && node.events("failed").is_empty());
+}
+
+#[test]
+fn a_person_reads_verified_at_the_end_and_where_it_is_now() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    alice.write("inbox/a.txt", "an old one");
+    bob.write("a.txt", "new");
+    let ran = bob.run_plain(&["push", "a.txt", &node.at()]).done();
+    assert!(ran.out.starts_with(&format!("verified at {}: 1 file", alice.name())), "{}", ran.out);
+    assert!(ran.err.contains("a (1).txt"), "{}", ran.err);
+}
+
+#[test]
+fn what_makes_no_sense_is_told_before_anybody_is_looked_for() {
+    let bob = Home::new("bob");
+    bob.write("a", "a");
+    for args in [
+        &["push", "a"][..],
+        &["push", "a", "peer:some/path"],
+        &["push", "-", "-", "peer"],
+        &["push", "-", "--as", "../x", "peer"],
+    ] {
+        bob.run(args).exits(2).failure();
+    }
+}
