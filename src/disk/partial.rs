@@ -11,6 +11,7 @@ use std::hash::BuildHasher;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions};
@@ -28,6 +29,9 @@ use crate::base::path::RelPath;
 
 /// The folder for staging, in every folder that receives.
 pub const STAGING: &str = ".ftx-partial";
+
+/// How long what a transfer left is kept for somebody to go on with.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// One transfer's staging.
 #[derive(Debug)]
@@ -115,6 +119,8 @@ impl Partial {
     /// `None` where somebody else is using it.
     fn open_area(root: &Root, name: &str) -> io::Result<Option<Self>> {
         let staging = private_folder(root.dir(), STAGING)?;
+        // What cannot be cleared now is left for another time.
+        let _ = clear_old(&staging, SystemTime::now());
         let area = private_folder(&staging, name)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).follow(FollowSymlinks::No);
@@ -306,6 +312,30 @@ pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
         }
         Ok(())
     }
+}
+
+/// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
+/// what we did not make, stays.
+fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
+    for area in staging.entries()? {
+        let own = area?.file_name();
+        let Some(name) = own.to_str().filter(|name| is_key(name)) else { continue };
+        let Ok(area) = staging.open_dir_nofollow(name) else { continue };
+        let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
+        let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
+        let lock = area.open_with("lock", &super::root::read_nofollow());
+        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.is_ok_and(|lock| lock.into_std().try_lock().is_ok()) {
+            staging.remove_dir_all(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder in staging is named as we name them: 32 hexadecimal digits, perhaps with a
+/// transfer's id behind them.
+fn is_key(name: &str) -> bool {
+    let key = name.split('-').next().unwrap_or(name);
+    key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {

@@ -28,8 +28,9 @@ const ALPN: &[u8] = b"ftx/1";
 /// Bytes read from the socket at once: a syscall per TLS record costs a third of the speed.
 const SOCKET_READ: usize = 256 * 1024;
 
-/// Plaintext that TLS takes before it insists on sending.
-const TLS_BUFFER: usize = 512 * 1024;
+/// Plaintext that TLS takes before it insists on sending: small enough to stay in the cache until
+/// the system has copied it, large enough for few syscalls.
+const TLS_BUFFER: usize = 128 * 1024;
 
 /// Both ends of TLS, with the node's own key.
 #[derive(Clone)]

@@ -202,3 +202,35 @@ fn what_came_of_a_pipe_is_not_kept() {
     partial.leave();
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_nobody_goes_on_with_for_a_week_is_cleared_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let root = Root::open(home.path()).unwrap();
+    let begin = |set: u8| {
+        let sender = PeerId::of_public_key(&[1; 32]);
+        let partial = Arc::new(Partial::open(&root, sender, &[set; 32], TransferId::new()).unwrap());
+        partial.admit(vec![file("big", 2 * CHUNK as usize)]).unwrap();
+        write(&partial, 0, &vec![set; CHUNK as usize], 0..1).unwrap();
+        partial
+    };
+    let staging = home.path().join(".ftx-partial");
+    let areas = || {
+        let mut names: Vec<_> = fs::read_dir(&staging).unwrap().map(|area| area.unwrap().path()).collect();
+        names.sort();
+        names
+    };
+    let age = |area: &Path| {
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(8 * 24 * 60 * 60);
+        fs::File::options().write(true).open(area.join("journal")).unwrap().set_modified(old).unwrap();
+    };
+    begin(1).leave();
+    let left = areas().remove(0);
+    let used = begin(2);
+    areas().iter().for_each(|area| age(area));
+    fs::create_dir(staging.join("not ours")).unwrap();
+    begin(3).leave();
+    assert!(!left.exists(), "a week is over");
+    assert_eq!(areas().len(), 3, "what is in use, what is new, what is not ours");
+    used.leave();
+}
