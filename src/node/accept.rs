@@ -46,6 +46,12 @@ pub async fn run(node: Arc<Node>, listener: Listener, reachable: impl Fn(IpAddr)
     let _ = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
+/// Whether the other side simply went away.
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 async fn connection(node: Arc<Node>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
     let Ok(address) = tcp.peer_addr() else { return };
     let _ = tcp.set_nodelay(true);
@@ -55,8 +61,8 @@ async fn connection(node: Arc<Node>, tcp: TcpStream, mut counted: Counted, caps:
             serve::conversation(node, link, caps, stop).await;
         }
         Err(fault) => {
-            // A port that is only looked at says nothing and is not worth a word.
-            let silent = matches!(&fault, TlsFault::Failed(e) if e.kind() == io::ErrorKind::UnexpectedEof);
+            // Who only looks at the port, or has reached us another way meanwhile, is not worth a word.
+            let silent = matches!(&fault, TlsFault::Failed(error) if hung_up(error));
             if !silent && caps.first_nonsense(address.ip()) {
                 let _ = node.events.send(Event::Closed { address, reason: fault.to_string() }).await;
             }
