@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
@@ -172,7 +172,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
             batch = frames.recv(), if open => match batch {
                 Some(mut batch) => {
                     let written = match frame::write_raw(writer, &batch).await {
-                        Ok(()) if frames.is_empty() => writer.flush().await.map_err(Into::into),
+                        Ok(()) if frames.is_empty() => frame::flush(writer).await,
                         written => written,
                     };
                     batch.clear();

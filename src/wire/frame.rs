@@ -63,6 +63,14 @@ pub async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serial
     let mut frame = Vec::new();
     encode(message, &mut frame)?;
     write_raw(stream, &frame).await?;
+    flush(stream).await
+}
+
+/// Hands everything written to the network.
+///
+/// # Errors
+/// As for [`write()`].
+pub async fn flush(stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), FrameFault> {
     timeout(IDLE, stream.flush()).await.map_err(|_| FrameFault::Silent(IDLE))??;
     Ok(())
 }
