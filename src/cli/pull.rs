@@ -117,7 +117,7 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     note_met(context, &peer, address);
     report::exceptions(printer, &summary, &[]);
     let took = begun.elapsed();
-    let verdict = report::verdict(&summary).as_str();
+    let verdict = report::verdict(&summary, &[]).as_str();
     printer.result(&format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took)), || {
         report::object("pulled", &peer, &summary, &[], took)
     });

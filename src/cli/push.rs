@@ -142,7 +142,7 @@ async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<
     report::exceptions(printer, &sent.summary, &sent.passed);
     let took = begun.get().elapsed();
     let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
-    let verdict = report::verdict(&sent.summary).as_str();
+    let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
     printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
         report::object("pushed", &peer, &sent.summary, &sent.passed, took)
     });

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ui::printer::Printer;
 use super::ui::units::{bytes, count, moved};
 use crate::base::event::{Progress, Summary};
+use crate::base::fault::FaultKind;
 use crate::base::manifest::{Entry, EntryKind, Outcome};
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
@@ -35,6 +36,11 @@ pub fn offer(entries: &[Entry]) -> Vec<String> {
     }
     for (_, entry, files, size) in tops.iter().take(NAMED) {
         lines.push(match entry.kind {
+            // Whether the folder itself is listed or only what is in it.
+            _ if entry.path.depth() > 1 => {
+                let top = crate::base::text::escape(entry.path.top());
+                format!("{top}/  ({}, {})", count(*files, "file", "files"), bytes(*size))
+            }
             EntryKind::Directory => format!("{}/  ({}, {})", entry.path, count(*files, "file", "files"), bytes(*size)),
             EntryKind::Stream => format!("{}  (size not known yet)", entry.path),
             _ => format!("{}  ({})", entry.path, bytes(*size)),
@@ -69,9 +75,10 @@ impl Verdict {
 }
 
 /// What can be said of a finished transfer: "verified" only of bytes that were checked.
-pub fn verdict(summary: &Summary) -> Verdict {
+pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
     let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(|(_, outcome)| wanted(outcome));
-    if is(|outcome| matches!(outcome, Outcome::Failed(_))) {
+    let left_out = summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk) || unreadable(passed) > 0;
+    if left_out || is(|outcome| matches!(outcome, Outcome::Failed(_))) {
         Verdict::Partly
     } else if is(|outcome| matches!(outcome, Outcome::Unchanged)) {
         Verdict::There
@@ -153,6 +160,7 @@ pub fn unreadable(passed: &[Passed]) -> usize {
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
+    let verified = verdict(summary, passed) == Verdict::Verified;
     let passed = passed.iter().map(|passed| match passed {
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,
     });
@@ -161,7 +169,7 @@ pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], to
         "event": event,
         "peer": peer(with),
         "transfer": summary.transfer.to_string(),
-        "verified": verdict(summary) == Verdict::Verified,
+        "verified": verified,
         "files": summary.files(),
         "bytes": summary.bytes_total,
         "bytes_moved": summary.bytes_moved,

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::hash::BuildHasher;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +30,9 @@ use crate::base::path::RelPath;
 /// The folder for staging, in every folder that receives.
 pub const STAGING: &str = ".ftx-partial";
 
+/// How often staging is opened again where it was cleared just then.
+const MOST_TRIES: u32 = 20;
+
 /// How long what a transfer left is kept for somebody to go on with.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -47,6 +50,8 @@ pub struct Partial {
     pub(super) bytes: AtomicU64,
     pub(super) unsynced: AtomicU64,
     pub(super) entries: AtomicU64,
+    /// Whether settling has begun and not come to its end: staging is then not to be cleared.
+    settling: AtomicBool,
     _lock: File,
 }
 
@@ -105,9 +110,19 @@ impl Partial {
         let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
         let key = HEXLOWER.encode(&key[..16]);
         let doing = format!("preparing {}", root.shown().join(STAGING).display());
-        let opened = Self::open_area(root, &key).and_then(|opened| match opened {
+        let open = |name: &str| {
+            // A transfer that ends just now may clear the folder under our hands.
+            let mut tries = 0;
+            loop {
+                match Self::open_area(root, name) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MOST_TRIES => tries += 1,
+                    opened => return opened,
+                }
+            }
+        };
+        let opened = open(&key).and_then(|opened| match opened {
             Some(partial) => Ok(Some(partial)),
-            None => Self::open_area(root, &format!("{key}-{transfer}")),
+            None => open(&format!("{key}-{transfer}")),
         });
         match opened {
             Ok(Some(partial)) => Ok(partial),
@@ -130,19 +145,25 @@ impl Partial {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        // Whoever had it before may have cleared it: then this is a lock on nothing.
+        area.symlink_metadata("lock")?;
         let kept = match area.open_with("journal", &super::root::read_nofollow()) {
             Ok(old) => journal::load(&old.into_std()),
             Err(_) => HashMap::new(),
         };
-        options.truncate(true);
-        let fresh = area.open_with("journal.new", &options)?.into_std();
-        let journal = Journal::begin(fresh, &kept)?;
-        area.rename("journal.new", &area, "journal")?;
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
             area.remove_dir_all("data")?;
         }
         let data = private_folder(&area, "data")?;
+        if !kept.is_empty() {
+            // The new journal says that all of this is on the disk.
+            sync_all_below(&data)?;
+        }
+        options.truncate(true);
+        let fresh = area.open_with("journal.new", &options)?.into_std();
+        let journal = Journal::begin(fresh, &kept)?;
+        area.rename("journal.new", &area, "journal")?;
         Ok(Some(Self {
             root: root.clone(),
             area_name: name.to_owned(),
@@ -155,6 +176,7 @@ impl Partial {
             bytes: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            settling: AtomicBool::new(false),
             _lock: lock,
         }))
     }
@@ -172,6 +194,9 @@ impl Partial {
             // Only a keyed hash of each path is kept: a million paths would be too much.
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
                 return Err(Fault::protocol(format!("{} is offered twice", entry.path)));
+            }
+            if !self.kept.is_empty() {
+                self.clear_other_kind(&entry, &mut staged)?;
             }
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
@@ -191,6 +216,26 @@ impl Partial {
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
+    }
+
+    /// Removes what an earlier try staged at an entry's path where that is of another kind, or where
+    /// it begins anew anyway.
+    fn clear_other_kind(&self, entry: &Entry, staged: &mut Folders) -> Result<(), Fault> {
+        let name = entry.path.file_name();
+        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(()) };
+        let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
+        let fits = match entry.kind {
+            EntryKind::Directory => there.is_dir(),
+            EntryKind::File { .. } => there.is_file() && self.kept.contains_key(&entry.path),
+            EntryKind::Stream => false,
+            EntryKind::Link { .. } => there.is_symlink(),
+        };
+        let cleared = match (fits, there.is_dir()) {
+            (true, _) => Ok(()),
+            (false, true) => dir.remove_dir_all(name.as_str()),
+            (false, false) => dir.remove_file(name.as_str()),
+        };
+        cleared.map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))
     }
 
     /// What the journal has of a file, if it still is the same file and its bytes are still there.
@@ -231,6 +276,9 @@ impl Partial {
 
     /// Whether anything is staged that a later try can go on with.
     pub fn holds_something(&self) -> bool {
+        if self.settling.load(Ordering::Acquire) {
+            return true;
+        }
         // A pipe begins anew each time: what came of it is worth nothing.
         lock(&self.slots).iter().filter(|slot| slot.entry.kind != EntryKind::Stream).any(|slot| match &slot.state {
             State::Open(work) => work.got > 0,
@@ -245,6 +293,7 @@ impl Partial {
     /// # Errors
     /// A disk fault; what is staged then stays.
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
+        self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
         let mut staged = 0;
         let mut entries = Vec::with_capacity(slots.len());
@@ -286,8 +335,10 @@ impl Partial {
     }
 
     pub(super) fn checkpoint(&self) -> io::Result<()> {
+        // Nothing is noted between the sync and the word that it has been.
+        let mut journal = lock(&self.journal);
         sync_all_below(&self.data)?;
-        lock(&self.journal).synced()
+        journal.synced()
     }
 }
 
@@ -323,8 +374,11 @@ fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
         let Ok(area) = staging.open_dir_nofollow(name) else { continue };
         let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
         let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
-        let lock = area.open_with("lock", &super::root::read_nofollow());
-        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.is_ok_and(|lock| lock.into_std().try_lock().is_ok()) {
+        let Ok(lock) = area.open_with("lock", &super::root::read_nofollow()).map(cap_std::fs::File::into_std) else {
+            continue;
+        };
+        // Held until it is gone: nobody goes on with it meanwhile.
+        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.try_lock().is_ok() {
             staging.remove_dir_all(name)?;
         }
     }

@@ -150,8 +150,9 @@ impl Settling {
     /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
     /// there is merged; a file whose name is taken gets a number, or nothing if it is equal.
     fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
-        for child in from.entries()? {
-            let child = child?;
+        // All of them first: what is renamed while a folder is read may be passed over.
+        let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
+        for child in children {
             let own = child.file_name();
             // Staging holds only what we made ourselves; anything else is not ours to move.
             let Some(Ok(name)) = own.to_str().map(Name::parse) else { continue };

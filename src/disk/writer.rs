@@ -119,9 +119,14 @@ impl Writer {
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
             let mut journal = lock(&self.partial.journal);
+            let begun_before = self.partial.kept.contains_key(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
+                if begun_before {
+                    // What was noted of it before must not outlive the bytes it was noted of.
+                    journal.flush()?;
+                }
                 Ok(number)
             });
             work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
@@ -183,13 +188,17 @@ impl Writer {
                 let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
                 State::Failed(Fault::new(FaultKind::Integrity, text))
             };
-            (slot.entry.path.clone(), modified, executable, good)
+            (slot.entry.path.clone(), modified, executable, good.then_some(end.size))
         };
         self.partial.entries.fetch_add(1, Ordering::Relaxed);
         let file = self.file(entry, &path)?;
-        let finished = if good { finish(file, modified, executable) } else { file.set_len(0) };
+        let finished = match good {
+            // Exactly as long as it should be, whatever stood there before.
+            Some(size) => file.set_len(size).and_then(|()| finish(file, modified, executable)),
+            None => file.set_len(0),
+        };
         self.open = None;
-        if !good {
+        if good.is_none() {
             let dir = self.folders.holding(&path, Missing::Fail);
             let _ = dir.and_then(|dir| dir.remove_file(path.file_name().as_str()));
         }

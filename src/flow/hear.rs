@@ -7,13 +7,14 @@ use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
 use super::intake::Intake;
+use super::pages::Weighed;
 use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
 use crate::wire::frame::FrameReader;
-use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LEFT_OUT, MAX_PAGE};
+use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PAGE};
 use crate::wire::message::Sending;
 
 /// What the hearing task tells the speaking one.
@@ -36,8 +37,12 @@ where
 {
     match hear_all(reader, &heard, intake).await {
         Err(fault) => fault,
-        // Everything came. That the sender hangs up now changes nothing any more.
-        Ok(()) => std::future::pending().await,
+        // Everything came. What else is said is heard and means nothing, so that no unread byte
+        // resets the connection under our last words; nor does it matter when the sender hangs up.
+        Ok(()) => {
+            while reader.next::<Sending>().await.is_ok() {}
+            std::future::pending().await
+        }
     }
 }
 
@@ -50,7 +55,7 @@ where
     ReadHalf<S>: AsyncRead + Unpin,
 {
     let mut stage = Hearing::Offer;
-    let (mut entries, mut bytes, mut left_out) = (0usize, 0u64, 0);
+    let (mut entries, mut bytes, mut left_out, mut weight) = (0usize, 0u64, 0, 0usize);
     loop {
         let message = reader.next().await?;
         match (message, stage) {
@@ -65,7 +70,8 @@ where
                 // From here on sums of sizes cannot overflow.
                 let sum = page.iter().try_fold(bytes, |sum, entry| sum.checked_add(entry.size()));
                 bytes = sum.ok_or_else(|| FlowFault::unexpected("a manifest of this many bytes"))?;
-                if page.len() > MAX_PAGE || entries > MAX_ENTRIES {
+                weight += page.iter().map(Weighed::weight).sum::<usize>();
+                if page.len() > MAX_PAGE || entries > MAX_ENTRIES || weight > MAX_MANIFEST {
                     return Err(FlowFault::unexpected("a manifest of this size"));
                 }
                 page.iter().try_for_each(Entry::check).map_err(FlowFault::Ours)?;

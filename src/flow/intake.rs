@@ -88,10 +88,10 @@ impl Intake {
     pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>) -> Self {
         let buffers = Buffers::default();
         let threads = (0..THREADS).map(|_| {
-            let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
+            let (pieces, mut waiting) = mpsc::channel(WAITING_PIECES);
             let (writer, failed, buffers) = (Writer::new(partial), failed.clone(), buffers.clone());
             let thread = std::thread::spawn(move || {
-                if let Err(fault) = work(writer, waiting, &buffers) {
+                if let Err(fault) = work(writer, &mut waiting, &buffers) {
                     let _ = failed.blocking_send(fault);
                 }
             });
@@ -155,7 +155,7 @@ impl Intake {
     }
 }
 
-fn work(mut writer: Writer, mut waiting: mpsc::Receiver<Piece>, buffers: &Buffers) -> Result<(), Fault> {
+fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Piece>, buffers: &Buffers) -> Result<(), Fault> {
     let mut pieces = Vec::with_capacity(TAKEN);
     while waiting.blocking_recv_many(&mut pieces, TAKEN) > 0 {
         for piece in pieces.drain(..) {

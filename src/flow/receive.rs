@@ -374,7 +374,13 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
         let done = loop {
             tokio::select! {
                 done = &mut done => break done,
-                () = tokio::time::sleep(KEEP_ALIVE) => self.say(&Receiving::KeepAlive).await?,
+                () = tokio::time::sleep(KEEP_ALIVE) => {
+                    if let Err(lost) = self.say(&Receiving::KeepAlive).await {
+                        // What has begun on the disk comes to its end first.
+                        let _ = done.await;
+                        return Err(lost);
+                    }
+                }
             }
         };
         done.map_err(|_| FlowFault::Ours(lost_thread()))?.map_err(FlowFault::Ours)

@@ -102,6 +102,7 @@ pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
             result = &mut heard => result,
             lost = spoken => match timeout(LAST_WORD, heard).await {
                 // What the receiver said says more than that it hung up.
+                Ok(Ok(receipt)) => Ok(receipt),
                 Ok(Err(FlowFault::Theirs(fault))) => Err(FlowFault::Theirs(fault)),
                 Ok(Err(FlowFault::Declined { kind, reason })) => Err(FlowFault::Declined { kind, reason }),
                 _ => Err(lost),
@@ -241,7 +242,7 @@ impl Hearing<'_> {
 
     fn have(&mut self, page: Vec<Have>) -> Result<(), FlowFault> {
         let known = lock(&self.ledger.found).len();
-        if page.len() > MAX_PAGE || self.told + page.len() > known {
+        if page.is_empty() || page.len() > MAX_PAGE || self.told + page.len() > known {
             return Err(FlowFault::unexpected("more than was offered"));
         }
         let found = lock(&self.ledger.found);

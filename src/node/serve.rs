@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::Node;
-use super::caps::{Asking, Caps};
+use super::caps::Caps;
 use super::event::{Event, Offered, PairingAsked, Reply, Way};
 use super::policy::{Decision, Person};
 use crate::base::book::Trust;
@@ -128,14 +128,7 @@ impl Conversation {
                 refuse(session, &Request::Push, fault.clone()).await?;
                 return Err(FlowFault::Ours(fault));
             }
-            Decision::Ask => match self.caps.question(self.peer.id()) {
-                Some(asking) => self.question(asking, trust, words, watched, begun.clone()),
-                None => {
-                    let fault = Fault::new(FaultKind::Busy, "too many questions are open there already");
-                    refuse(session, &Request::Push, fault.clone()).await?;
-                    return Err(FlowFault::Ours(fault));
-                }
-            },
+            Decision::Ask => self.question(trust, words, watched, begun.clone()),
         };
         let from = Instant::now();
         let summary = receive::receive(session, consent, progress, self.stop.clone()).await?;
@@ -147,15 +140,19 @@ impl Conversation {
     /// Has the person asked once the whole offer is there.
     fn question(
         &self,
-        asking: Asking,
         trust: Trust,
         words: KeyWords,
         watched: watch::Receiver<Progress>,
         begun: Arc<OnceLock<Instant>>,
     ) -> Consent {
-        let (node, peer) = (self.node.clone(), self.peer.clone());
+        let (node, peer, caps) = (self.node.clone(), self.peer.clone(), self.caps.clone());
         Consent::Ask(Box::new(move |proposal: Proposal| {
             Box::pin(async move {
+                // Only a whole offer takes a place among the questions.
+                let Some(asking) = caps.question(peer.id()) else {
+                    let reason = "too many questions are open there already".into();
+                    return Verdict::Decline { kind: FaultKind::Busy, reason };
+                };
                 let (answer, answered) = oneshot::channel();
                 let offered = Offered {
                     peer: peer.clone(),

@@ -20,6 +20,9 @@ pub const PAGE_BYTES: usize = 48 * 1024;
 /// Most entries of an offer.
 pub const MAX_ENTRIES: usize = 4_000_000;
 
+/// Most bytes of an offer's manifest, all its pages together.
+pub const MAX_MANIFEST: usize = 256 * 1024 * 1024;
+
 /// Most notes on what a sender leaves out that a receiver keeps.
 pub const MAX_LEFT_OUT: usize = 1000;
 

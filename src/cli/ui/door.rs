@@ -109,7 +109,7 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         }
         Event::Received { peer, summary, took } => {
             report::exceptions(printer, &summary, &[]);
-            let verdict = report::verdict(&summary).as_str();
+            let verdict = report::verdict(&summary, &[]).as_str();
             let line = format!("← {}: {verdict}: {}", shown(&peer), report::line(&summary, took));
             printer.result(&line, || report::object("received", &peer, &summary, &[], took));
         }

@@ -234,3 +234,66 @@ fn what_nobody_goes_on_with_for_a_week_is_cleared_and_nothing_else() {
     assert_eq!(areas().len(), 3, "what is in use, what is new, what is not ours");
     used.leave();
 }
+
+/// An earlier try left a long file, a pipe and a file where now is a folder.
+#[test]
+fn nothing_of_an_earlier_try_shows_through() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = || Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
+    let first = open(home.path());
+    first.admit(vec![file("big", 2 * CHUNK as usize), pipe(), file("t", 3)]).unwrap();
+    let long = vec![9; CHUNK as usize];
+    for entry in [0, 1] {
+        write(&first, entry, &long, 0..1).unwrap();
+    }
+    write(&first, 2, b"abc", 0..1).unwrap();
+    first.leave();
+    drop(first);
+
+    let again = open(home.path());
+    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
+    again.admit(vec![file("big", 4), pipe(), folder, file("t/x", 1)]).unwrap();
+    for (entry, bytes) in [(0, &b"tiny"[..]), (1, b"short"), (3, b"x")] {
+        write(&again, entry, bytes, 0..1).unwrap();
+        end(&again, entry, bytes).unwrap();
+    }
+    assert!(again.settle().unwrap().iter().all(|(_, outcome, _)| *outcome == Outcome::Placed));
+    assert_eq!(fs::read(home.path().join("big")).unwrap(), b"tiny");
+    assert_eq!(fs::read(home.path().join("pipe")).unwrap(), b"short");
+    assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
+}
+
+#[test]
+fn a_settling_that_fails_keeps_what_is_staged() {
+    let home = tempfile::tempdir().unwrap();
+    let inbox = home.path().join("inbox");
+    fs::create_dir(&inbox).unwrap();
+    let partial = open(&inbox);
+    partial.admit(vec![file("a", 3)]).unwrap();
+    write(&partial, 0, b"abc", 0..1).unwrap();
+    end(&partial, 0, b"abc").unwrap();
+    let staging = inbox.join(".ftx-partial");
+    let area = fs::read_dir(&staging).unwrap().next().unwrap().unwrap().path();
+    // What is to be synced is not where it was.
+    fs::rename(area.join("data/a"), area.join("hidden")).unwrap();
+    assert!(partial.settle().is_err());
+    partial.leave();
+    assert!(area.join("hidden").exists());
+}
+
+#[test]
+fn transfers_that_begin_and_end_at_once_do_not_get_in_each_others_way() {
+    let home = tempfile::tempdir().unwrap();
+    let root = Root::open(home.path()).unwrap();
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let root = &root;
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let id = PeerId::of_public_key(&[sender; 32]);
+                    Partial::open(root, id, &[0; 32], TransferId::new()).unwrap().leave();
+                }
+            });
+        }
+    });
+}
