@@ -156,7 +156,7 @@ impl Failure {
     fn theirs(peer: &str, fault: &Fault) -> Self {
         let exit = match fault.kind {
             // They stopped, not we.
-            FaultKind::Interrupted => Exit::Other,
+            FaultKind::Interrupted => Exit::Unreachable,
             kind => Exit::of(kind),
         };
         let failure = Self::new(exit, format!("{peer}: {fault}"));

@@ -15,7 +15,6 @@ use super::outcome::{Exit, Failure, of_summary};
 use super::reach::{Reached, note_met, reach};
 use super::report;
 use super::ui::bars;
-use crate::base::book::Trust;
 use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
 use crate::base::path::Name;
@@ -55,7 +54,7 @@ pub struct Push {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Push) -> Result<Exit, Failure> {
-    let (target, source) = understand(command)?;
+    let (target, source) = understand(command, &context.state.key_file())?;
     let reached = tokio::select! {
         reached = reach(context, &target.peer) => reached?,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent")),
@@ -64,7 +63,7 @@ pub async fn run(context: &Context, command: Push) -> Result<Exit, Failure> {
 }
 
 /// What is to be sent, and to whom. Everything named is looked at before anybody is looked for.
-fn understand(command: Push) -> Result<(Target, Source), Failure> {
+fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure> {
     let mut paths = command.args;
     let target = paths.pop().unwrap_or_default();
     let target = target.to_str().map(str::parse::<Target>);
@@ -105,23 +104,25 @@ fn understand(command: Push) -> Result<(Target, Source), Failure> {
         let bytes: Arc<[u8]> = Arc::from(text.into_bytes());
         items.push(Item::Text { name: name("text.txt")?, bytes });
     }
+    if command.rename.is_some() && items.iter().all(|item| matches!(item, Item::Path { .. })) {
+        return Err(usage("--as names what comes from standard input, or a text; files keep their names"));
+    }
     if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
         return Err(usage("standard input can be sent once only"));
     }
-    Ok((target, Source::new(items)))
+    Ok((target, Source::new(items).withholding(private)))
 }
 
 /// Sends a source to a peer that has been reached, and tells how it went.
 async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<Exit, Failure> {
-    let (peer, shown, address, trust) = (reached.peer().clone(), reached.shown, reached.address, reached.trust);
+    let (peer, shown, address) = (reached.peer().clone(), reached.shown, reached.address);
     let printer = &context.printer;
     let begun = Cell::new(Instant::now());
     let session = reached.greeted.ask(Request::Push).await.map_err(|fault| Failure::flow(&shown, &fault))?;
-    let words = session.words.clone();
+    let words = session.words.to_string();
     let (progress, watched) = watch::channel(Progress::default());
     let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
-    let words = (trust < Trust::Trusted).then(|| words.to_string());
-    let told = tell_asking(context, watched.clone(), &shown, words, &begun);
+    let told = tell_asking(context, watched.clone(), &shown, &words, &begun);
     let repeatable = source.is_repeatable();
     let sent = tokio::select! {
         sent = send::send(session, source, progress, context.stop.clone()) => sent.map_err(|fault| Failure::flow(&shown, &fault)),
@@ -155,14 +156,13 @@ async fn tell_asking(
     context: &Context,
     mut progress: watch::Receiver<Progress>,
     shown: &str,
-    words: Option<String>,
+    words: &str,
     begun: &Cell<Instant>,
 ) {
     if progress.wait_for(|p| p.stage != Stage::Offering).await.is_ok_and(|p| p.stage == Stage::Asking) {
         context.printer.note(&format!("waiting for {shown} to accept"));
-        if let Some(words) = &words {
-            context.printer.note(&format!("  key words: {words}   (the same four must be on {shown}'s screen)"));
-        }
+        // Whatever we think of it, it may be asked to compare them.
+        context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
         context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words }));
         if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
             begun.set(Instant::now());

@@ -57,7 +57,7 @@ pub fn offer(entries: &[Entry]) -> Vec<String> {
 pub enum Verdict {
     /// Everything is there, and its bytes were checked.
     Verified,
-    /// Everything is there; of some of it only size and time were compared.
+    /// Everything was there already, by its size and time; no bytes were compared.
     There,
     /// Something failed.
     Partly,
@@ -80,11 +80,17 @@ pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
     let left_out = summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk) || unreadable(passed) > 0;
     if left_out || is(|outcome| matches!(outcome, Outcome::Failed(_))) {
         Verdict::Partly
-    } else if is(|outcome| matches!(outcome, Outcome::Unchanged)) {
+    } else if is(|outcome| matches!(outcome, Outcome::Unchanged)) && !moved_any(summary) {
         Verdict::There
     } else {
         Verdict::Verified
     }
+}
+
+/// Whether the bytes of anything were checked.
+fn moved_any(summary: &Summary) -> bool {
+    let checked = |outcome: &Outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Equal);
+    summary.outcomes.iter().any(|(entry, outcome)| entry.has_bytes() && checked(outcome))
 }
 
 /// One line on a finished transfer: `3 files (1.2 MiB in 0.1 s), 2 already there`.
@@ -117,14 +123,24 @@ pub fn line(summary: &Summary, took: Duration) -> String {
     parts.join(", ")
 }
 
+/// Whether something failed, or is only worth knowing.
+#[derive(Clone, Copy)]
+enum Grave {
+    Yes,
+    No,
+}
+
 /// What did not simply go to its own place, by name.
 pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
     let mut told = 0;
     let mut more = 0;
-    let mut tell = |line: String| {
+    let mut tell = |line: String, grave: Grave| {
         if told < NAMED {
             told += 1;
-            printer.warn(&line);
+            match grave {
+                Grave::Yes => printer.alert(&line),
+                Grave::No => printer.warn(&line),
+            }
         } else {
             more += 1;
         }
@@ -134,17 +150,20 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             Outcome::PlacedAs(path)
                 if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
             {
-                tell(format!("{} was taken; it is now {path}", entry.path));
+                tell(format!("{} was taken; it is now {path}", entry.path), Grave::No);
             }
-            Outcome::Failed(fault) => tell(format!("{} failed: {fault}", entry.path)),
+            Outcome::Failed(fault) => tell(format!("{} failed: {fault}", entry.path), Grave::Yes),
             _ => {}
         }
     }
-    summary.left_out.iter().for_each(|fault| tell(format!("not sent: {fault}")));
+    for fault in &summary.left_out {
+        let grave = if fault.kind == FaultKind::Disk { Grave::Yes } else { Grave::No };
+        tell(format!("not sent: {fault}"), grave);
+    }
     for passed in passed {
         match passed {
-            Passed::Unreadable { fault } => tell(format!("not sent: {fault}")),
-            Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string()),
+            Passed::Unreadable { fault } => tell(format!("not sent: {fault}"), Grave::Yes),
+            Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string(), Grave::No),
         }
     }
     if more > 0 {
@@ -160,7 +179,8 @@ pub fn unreadable(passed: &[Passed]) -> usize {
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
-    let verified = verdict(summary, passed) == Verdict::Verified;
+    let unchanged = summary.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unchanged));
+    let verified = verdict(summary, passed) == Verdict::Verified && !unchanged;
     let passed = passed.iter().map(|passed| match passed {
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,
     });

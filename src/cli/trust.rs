@@ -94,8 +94,10 @@ async fn compare(context: &Context, peer: &PeerRef, yes: bool) -> Result<Exit, F
             let hint = format!(
                 "have its owner run ftx up at a terminal; or, where the words need no comparing: ftx trust {shown} --yes"
             );
-            let exit = if fault.kind == FaultKind::Identity { Exit::Identity } else { Exit::Declined };
-            return Err(Failure::new(exit, format!("{shown} did not confirm: {fault}")).hint(hint));
+            if fault.kind == FaultKind::Identity {
+                return Err(Failure::new(Exit::Identity, format!("{shown} did not confirm: {fault}")));
+            }
+            return Err(Failure::new(Exit::Declined, format!("{shown} did not confirm: {fault}")).hint(hint));
         }
         _ => {}
     }

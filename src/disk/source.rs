@@ -104,7 +104,11 @@ impl Item {
 #[derive(Debug, Clone)]
 pub struct Source {
     items: Vec<Item>,
+    private: Option<FileId>,
 }
+
+/// Which file, whatever its name: device and inode. Systems without them have none.
+pub(super) type FileId = (u64, u64);
 
 /// An entry, and where to find its bytes.
 #[derive(Debug)]
@@ -155,7 +159,23 @@ impl Source {
                 if name == own { item } else { item.renamed(name) }
             })
             .collect();
-        Self { items }
+        Self { items, private: None }
+    }
+
+    /// Never sends this file, under whatever name it is met: the node's private key.
+    #[must_use]
+    pub fn withholding(self, private: &Path) -> Self {
+        #[cfg(unix)]
+        let private = {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(private).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+        };
+        #[cfg(not(unix))]
+        let private = {
+            let _ = private;
+            None
+        };
+        Self { private, ..self }
     }
 
     /// The names of the items.
@@ -181,7 +201,9 @@ impl Source {
                     let kind = EntryKind::File { size: bytes.len() as u64, modified: now, executable: false };
                     each(Ok(Found { entry: Entry { path, kind }, place }))
                 }
-                Item::Path { within, local, .. } => walk_path(within, local, path, index as u32, &mut each),
+                Item::Path { within, local, .. } => {
+                    walk_path(within, local, path, (index as u32, self.private), &mut each)
+                }
             };
             if go == Go::Stop {
                 return;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
-use super::source::{Found, Go, Passed, Place, entry_kind, unused};
+use super::source::{FileId, Found, Go, Passed, Place, entry_kind, unused};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
@@ -16,7 +16,7 @@ pub(super) fn walk_path(
     within: &Dir,
     local: &Path,
     path: RelPath,
-    item: u32,
+    (item, private): (u32, Option<FileId>),
     each: &mut impl FnMut(Result<Found, Passed>) -> Go,
 ) -> Go {
     let unreadable = |error: &io::Error| Passed::Unreadable { fault: Fault::disk(&path, error) };
@@ -28,12 +28,15 @@ pub(super) fn walk_path(
         let fault = Fault::new(FaultKind::Other, format!("{path}: a link; name what it leads to"));
         return each(Err(Passed::Special { fault }));
     }
+    if is_private(&metadata, private) {
+        return each(Err(withheld(&path)));
+    }
     if !metadata.is_dir() {
         let kind = entry_kind(&metadata);
         return each(Ok(Found { entry: Entry { path, kind }, place: Place { item, local: None } }));
     }
     match within.open_dir(local) {
-        Ok(dir) => Walk { item, each }.folder(&dir, path, None),
+        Ok(dir) => Walk { item, private, each }.folder(&dir, path, None),
         Err(error) => each(Err(unreadable(&error))),
     }
 }
@@ -41,6 +44,7 @@ pub(super) fn walk_path(
 /// A walk through one item's tree.
 struct Walk<'a, F> {
     item: u32,
+    private: Option<FileId>,
     each: &'a mut F,
 }
 
@@ -118,6 +122,9 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             Ok(metadata) => metadata,
             Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
         };
+        if is_private(&metadata, self.private) {
+            return (self.each)(Err(withheld(&path)));
+        }
         if metadata.is_dir() {
             return match child.open_dir() {
                 Ok(dir) => self.folder(&dir, path, local.as_deref()),
@@ -130,6 +137,21 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         });
         (self.each)(found)
     }
+}
+
+#[cfg(unix)]
+fn is_private(metadata: &Metadata, private: Option<FileId>) -> bool {
+    use cap_std::fs::MetadataExt;
+    private == Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Metadata, _: Option<FileId>) -> bool {
+    false
+}
+
+fn withheld(path: &RelPath) -> Passed {
+    Passed::Special { fault: Fault::new(FaultKind::Other, format!("{path}: this node's private key; never sent")) }
 }
 
 fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {

@@ -193,7 +193,7 @@ impl Conversation {
             if paths.len() > MAX_WANTED {
                 return Err(Fault::protocol("too many paths at once"));
             }
-            self.node.shares.source(&paths)
+            Ok(self.node.shares.source(&paths)?.withholding(&self.node.state.key_file()))
         });
         let source = match source {
             Ok(source) => source,

@@ -250,3 +250,20 @@ fn what_makes_no_sense_is_told_before_anybody_is_looked_for() {
         bob.run(args).exits(2).failure();
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn the_private_key_is_never_sent_whatever_folder_is_pushed() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("there", "t");
+    bob.run(&["push", "there", &node.at()]).done();
+    assert!(bob.path(".config/ftx/key").exists());
+    std::fs::hard_link(bob.path(".config/ftx/key"), bob.path("innocent")).unwrap();
+    let pushed = bob.run(&["push", ".", &node.at()]).done().last();
+    let notes = pushed["notes"].to_string();
+    assert!(notes.contains("private key"), "{notes}");
+    let arrived = alice.tree("inbox");
+    assert!(arrived.iter().any(|path| path.ends_with("/there")), "{arrived:?}");
+    assert!(!arrived.iter().any(|path| path.ends_with("/key") || path.ends_with("/innocent")), "{arrived:?}");
+}

@@ -95,7 +95,7 @@ fn a_node_that_ends_in_the_middle_keeps_what_it_has() {
     let process = node.process();
     process.signal(Signal::INT);
     process.end().done();
-    let told = pushing.end().exits(1).failure();
+    let told = pushing.end().exits(4).failure();
     assert!(told.contains("type the same again"), "{told}");
     let node = alice.up_for_all();
     let pushed = bob.run(&["push", "big", &node.at()]).done().last();

@@ -91,6 +91,11 @@ impl Printer {
         }
     }
 
+    /// Something that failed: told also where nothing else is.
+    pub fn alert(&self, line: &str) {
+        self.err(&format!("ftx: {line}"));
+    }
+
     /// Something only the curious want to know.
     pub fn detail(&self, line: &str) {
         if self.loudness == Loudness::Verbose {
