@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::ask::{Asking, Questions};
 use super::record::instance_of;
 use super::{Interfaces, MAX_PEERS, News, Sighting, sweep};
+use crate::base::book::fold;
 use crate::base::id::PeerId;
-use crate::base::path::Name;
 
 /// Sightings that wait for the reader.
 pub(super) const WAITING: usize = 256;
@@ -49,7 +49,7 @@ impl Wanted {
     pub fn is(&self, sighting: &Sighting) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Name(name) => folded(name) == folded(sighting.name.as_raw()),
+            Self::Name(name) => fold(name) == fold(sighting.name.as_raw()),
             Self::Id(id) | Self::Instance { id, .. } => sighting.id.starts_with(id),
         }
     }
@@ -61,11 +61,6 @@ impl Wanted {
         let short = id.get(..PeerId::SHORT_LENGTH)?;
         Some(instance_of(name, &short.to_ascii_lowercase()))
     }
-}
-
-/// A name as it is compared: normal form C, then lower case.
-fn folded(name: &str) -> String {
-    Name::from_local(name).0.as_str().to_lowercase()
 }
 
 /// When the steps are taken, counted from the start.

@@ -1,12 +1,12 @@
 //! The pump: a thread that reads what is sent, hashes it on the way and makes frames of it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::pages::Weighed;
-use super::send::Ledger;
+use super::send::{Ledger, lock};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{EntryKind, Have};
@@ -286,8 +286,4 @@ fn tell(page: &mut Vec<Arc<Found>>, ledger: &Ledger, frames: &mut Frames) -> Res
     });
     lock(&ledger.found).append(page);
     frames.say(&Sending::Page(entries))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
