@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{CHUNK, chunks_of};
+use super::digest::{CHUNK, EntryDigest, chunks_of};
 use super::fault::Fault;
 use super::path::{LinkTarget, RelPath};
 
@@ -128,6 +128,8 @@ pub enum Have {
     Equal,
     /// These chunks, verified, from an earlier try.
     Chunks(Vec<ChunkRun>),
+    /// A file in place has this digest, and this size: send nothing if it is the same.
+    Digest(EntryDigest),
 }
 
 impl Have {
@@ -150,7 +152,7 @@ impl Have {
     /// Whether the receiver has this chunk.
     pub fn contains(&self, index: u32) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::Nothing | Self::Digest(_) => false,
             Self::Equal => true,
             Self::Chunks(runs) => {
                 let after = runs.partition_point(|run| run.first <= index);
@@ -162,7 +164,7 @@ impl Have {
     /// Bytes of a file of `size` that need not travel.
     pub fn bytes_of(&self, size: u64) -> u64 {
         match self {
-            Self::Nothing => 0,
+            Self::Nothing | Self::Digest(_) => 0,
             Self::Equal => size,
             Self::Chunks(runs) => runs
                 .iter()

@@ -1,5 +1,6 @@
 //! Where our files are, and the configuration: flags beat the environment, which beats the file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -21,6 +22,10 @@ pub struct Config {
     pub accept: Option<super::up::AcceptFlag>,
     /// Network interfaces to use, and no others.
     pub interfaces: Vec<String>,
+    /// How fast the node may send and receive.
+    pub limit: Option<super::rate::Rate>,
+    /// Receivers under one name: `ftx push FILE @NAME`.
+    pub groups: BTreeMap<String, Vec<String>>,
 }
 
 /// The folders of the person at this machine.

@@ -3,19 +3,26 @@
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod deliver;
 pub mod demo;
 pub mod here;
 pub mod ls;
 pub mod outcome;
 pub mod peers;
+pub mod plan;
 pub mod pull;
 pub mod push;
+pub mod rate;
 pub mod reach;
+pub mod receivers;
+pub mod redial;
 pub mod report;
 pub mod signal;
 pub mod trust;
 pub mod ui;
 pub mod up;
+
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -142,7 +149,7 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
         _ => {}
     }
-    let context = Context::open(&cli.common, printer.clone())?;
+    let context = Arc::new(Context::open(&cli.common, printer.clone())?);
     match cli.command {
         None => here::run(&context).await,
         Some(Command::Up(command)) => up::run(&context, command).await,

@@ -184,7 +184,7 @@ pub fn of_summary(summary: &Summary, unreadable: usize) -> Exit {
     let kinds: Vec<FaultKind> = summary
         .outcomes
         .iter()
-        .filter_map(|(_, outcome)| match outcome {
+        .filter_map(|outcome| match outcome {
             Outcome::Failed(fault) => Some(fault.kind),
             _ => None,
         })

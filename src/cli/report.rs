@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ui::printer::Printer;
 use super::ui::units::{bytes, count, moved};
+use crate::base::entries::Entries;
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::FaultKind;
 use crate::base::manifest::{Entry, EntryKind, Outcome};
@@ -21,10 +22,10 @@ pub fn peer(peer: &Peer) -> Value {
 }
 
 /// What is offered, a line each top entry, as a person wants to see it before saying yes.
-pub fn offer(entries: &[Entry]) -> Vec<String> {
+pub fn offer(entries: &Entries) -> Vec<String> {
     let mut lines = Vec::new();
     let mut tops: Vec<(&str, &Entry, usize, u64)> = Vec::new();
-    for entry in entries {
+    for entry in entries.iter() {
         let top = entry.path.top();
         if tops.last().is_none_or(|(name, ..)| *name != top) {
             tops.push((top, entry, 0, 0));
@@ -76,7 +77,7 @@ impl Verdict {
 
 /// What can be said of a finished transfer: "verified" only of bytes that were checked.
 pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
-    let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(|(_, outcome)| wanted(outcome));
+    let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(wanted);
     let left_out = summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk) || unreadable(passed) > 0;
     if left_out || is(|outcome| matches!(outcome, Outcome::Failed(_))) {
         Verdict::Partly
@@ -90,13 +91,13 @@ pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
 /// Whether the bytes of anything were checked.
 fn moved_any(summary: &Summary) -> bool {
     let checked = |outcome: &Outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Equal);
-    summary.outcomes.iter().any(|(entry, outcome)| entry.has_bytes() && checked(outcome))
+    summary.each().any(|(entry, outcome)| entry.has_bytes() && checked(outcome))
 }
 
 /// One line on a finished transfer: `3 files (1.2 MiB in 0.1 s), 2 already there`.
 pub fn line(summary: &Summary, took: Duration) -> String {
     let is = |wanted: fn(&Outcome) -> bool| {
-        summary.outcomes.iter().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
+        summary.each().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
     };
     let equal = is(|outcome| matches!(outcome, Outcome::Equal));
     let unchanged = is(|outcome| matches!(outcome, Outcome::Unchanged));
@@ -145,7 +146,7 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             more += 1;
         }
     };
-    for (entry, outcome) in &summary.outcomes {
+    for (entry, outcome) in summary.each() {
         match outcome {
             Outcome::PlacedAs(path)
                 if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
@@ -178,8 +179,8 @@ pub fn unreadable(passed: &[Passed]) -> usize {
 
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
-    let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
-    let unchanged = summary.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unchanged));
+    let entries: Vec<Value> = summary.each().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
+    let unchanged = summary.outcomes.contains(&Outcome::Unchanged);
     let verified = verdict(summary, passed) == Verdict::Verified && !unchanged;
     let passed = passed.iter().map(|passed| match passed {
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
+use super::rate::Rate;
 use super::ui::door::Door;
 use super::ui::printer::Printer;
 use super::ui::prompt::Keyboard;
@@ -18,8 +19,10 @@ use crate::base::fault::Fault;
 use crate::disk::root::Root;
 use crate::find::{Announcement, Announcer, Interfaces, PORTS, Responder};
 use crate::flow::stop::Stopper;
+use crate::flow::underway::Underway;
 use crate::link::listen::{Listener, Scope};
 use crate::node::policy::{Accept, Person, Policy};
+use crate::node::promise::Promises;
 use crate::node::share::{Audience, Shares};
 use crate::node::{Node, accept};
 use crate::wire::hello::VERSION;
@@ -51,6 +54,9 @@ pub struct Up {
     /// Do not announce this node; who knows its address still reaches it
     #[arg(long)]
     pub hidden: bool,
+    /// Send and receive no faster than this, all together: bytes a second, as 500K or 20M
+    #[arg(long, value_name = "RATE")]
+    pub limit: Option<Rate>,
     /// The port to listen on, 0 for any; the first free one of 23547 to 23554 if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -108,6 +114,9 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
         inbox,
         shares,
         policy: Policy { accept, person },
+        underway: Underway::default(),
+        accepted: Promises::default(),
+        limit: Rate::limit(command.limit.or(context.config.limit)),
         state: context.state.clone(),
         events,
     });

@@ -50,6 +50,8 @@ pub struct Partial {
     pub(super) bytes: AtomicU64,
     pub(super) unsynced: AtomicU64,
     pub(super) entries: AtomicU64,
+    /// Whether equal size and time are not enough.
+    by_content: AtomicBool,
     /// Whether settling has begun and not come to its end: staging is then not to be cleared.
     settling: AtomicBool,
     _lock: File,
@@ -71,6 +73,8 @@ pub(super) enum State {
     Staged(EntryDigest),
     /// An equal file is in place.
     Equal,
+    /// A file with the same bytes is in place.
+    Same(EntryDigest),
     /// It will not come.
     Failed(Fault),
 }
@@ -85,6 +89,8 @@ pub(super) struct Work {
     pub(super) short: Option<u32>,
     pub(super) number: Option<u32>,
     pub(super) end: Option<End>,
+    /// The digest of a file in place that may be the same.
+    pub(super) candidate: Option<EntryDigest>,
 }
 
 /// What the sender says of an entry when it is through.
@@ -107,8 +113,7 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn open(root: &Root, sender: PeerId, set: &[u8; 32], transfer: TransferId) -> Result<Self, Fault> {
-        let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
-        let key = HEXLOWER.encode(&key[..16]);
+        let key = area_of(sender, set);
         let doing = format!("preparing {}", root.shown().join(STAGING).display());
         let open = |name: &str| {
             // A transfer that ends just now may clear the folder under our hands.
@@ -176,9 +181,15 @@ impl Partial {
             bytes: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            by_content: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// From now on, what is in place is equal only if its bytes are.
+    pub fn compare_contents(&self) {
+        self.by_content.store(true, Ordering::Relaxed);
     }
 
     /// Takes the next entries of the manifest and says what is there of each already.
@@ -186,6 +197,7 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn admit(&self, page: Vec<Entry>) -> Result<Vec<Have>, Fault> {
+        let by_content = self.by_content.load(Ordering::Relaxed);
         let mut there = settle::Place::new(&self.root);
         let mut staged = Folders::new(self.data.clone());
         let mut haves = Vec::with_capacity(page.len());
@@ -200,13 +212,20 @@ impl Partial {
             }
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
-                EntryKind::File { .. } if there.has_equal(&entry) => State::Equal,
-                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
+                EntryKind::File { .. } if !by_content && there.has_equal(&entry) => State::Equal,
+                EntryKind::File { .. } => {
+                    let mut work = self.resume(&entry, &mut staged)?;
+                    if by_content && work.got == 0 {
+                        work.candidate = there.digest_of(&entry);
+                    }
+                    State::Open(Box::new(work))
+                }
                 EntryKind::Stream => State::Open(Box::default()),
             };
             haves.push(match &state {
                 State::Equal => Have::Equal,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
+                State::Open(work) => work.candidate.map_or(Have::Nothing, Have::Digest),
                 _ => Have::Nothing,
             });
             if !matches!(state, State::Open(_)) {
@@ -295,7 +314,7 @@ impl Partial {
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
         self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
-        let mut staged = 0;
+        let (mut staged, mut same) = (0, Vec::new());
         let mut entries = Vec::with_capacity(slots.len());
         for Slot { entry, state } in slots {
             let (outcome, digest) = match state {
@@ -305,6 +324,10 @@ impl Partial {
                     (Outcome::Placed, Some(digest))
                 }
                 State::Equal => (Outcome::Unchanged, None),
+                State::Same(digest) => {
+                    same.push((entries.len(), digest));
+                    (Outcome::Equal, None)
+                }
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };
@@ -313,6 +336,8 @@ impl Partial {
         let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
         let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
+        // Of these nothing was staged.
+        same.into_iter().for_each(|(place, digest)| entries[place].2 = Some(digest));
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.clear();
         Ok(entries)
@@ -365,6 +390,12 @@ pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
     }
 }
 
+/// The folder in staging for what `sender` sends under the names that `set` stands for.
+pub(super) fn area_of(sender: PeerId, set: &[u8; 32]) -> String {
+    let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
+    HEXLOWER.encode(&key[..16])
+}
+
 /// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
 /// what we did not make, stays.
 fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
@@ -412,7 +443,7 @@ pub(super) fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
     slots.get_mut(entry as usize).ok_or_else(|| Fault::protocol("an entry that was not offered"))
 }
 
-fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
+pub(super) fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
     let mut runs: Vec<ChunkRun> = Vec::new();
     for (index, _) in chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some()) {
         let index = index as u32;

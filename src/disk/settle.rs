@@ -9,7 +9,7 @@ use cap_std::fs::{Dir, File};
 
 use super::partial::sync_all_below;
 use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
-use crate::base::digest::EntryDigest;
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -44,6 +44,35 @@ impl Place {
             }
         }
         false
+    }
+
+    /// The digest of the file of this name, if it has the size of `entry`, or else of the first of its
+    /// numbered names that has.
+    pub(super) fn digest_of(&mut self, entry: &Entry) -> Option<EntryDigest> {
+        let size = entry.size();
+        let dir = self.folders.holding(&entry.path, Missing::Fail).ok()?;
+        let name = entry.path.file_name();
+        for n in 0..=MOST_NUMBERS {
+            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
+            if metadata.is_file() && metadata.len() == size {
+                return digest(dir.open_with(candidate.as_str(), &read_nofollow()).ok()?, size);
+            }
+        }
+        None
+    }
+}
+
+/// The digest of a file, read from its beginning to its end; `None` where that fails.
+fn digest(mut file: File, size: u64) -> Option<EntryDigest> {
+    let (mut hashes, mut read, mut chunk) = (Vec::new(), 0, Vec::new());
+    loop {
+        chunk.clear();
+        read += (&mut file).take(CHUNK).read_to_end(&mut chunk).ok()? as u64;
+        if chunk.is_empty() {
+            return (read == size).then(|| EntryDigest::over(size, hashes.iter()));
+        }
+        hashes.push(ChunkHash::of(&chunk));
     }
 }
 

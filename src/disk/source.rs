@@ -122,9 +122,10 @@ pub struct Found {
 /// Where an entry's bytes are.
 #[derive(Debug, Clone)]
 pub struct Place {
-    pub(super) item: u32,
+    /// Which item it belongs to.
+    pub item: u32,
     /// Below the item; `None` where it is the entry's own path below its first component.
-    pub(super) local: Option<Box<Path>>,
+    pub local: Option<Box<Path>>,
 }
 
 /// Something in a tree that is not sent.
@@ -145,6 +146,16 @@ pub enum Passed {
         /// Its name here and its name there.
         fault: Fault,
     },
+}
+
+impl Passed {
+    /// What is not sent, and why; nothing, where it is sent under another name.
+    pub fn left_out(&self) -> Option<&Fault> {
+        match self {
+            Self::Unreadable { fault } | Self::Special { fault } => Some(fault),
+            Self::Renamed { .. } => None,
+        }
+    }
 }
 
 impl Source {

@@ -10,7 +10,6 @@ use super::printer::Printer;
 use super::prompt::Keyboard;
 use super::units::{bytes, count};
 use crate::base::book::Trust;
-use crate::base::manifest::Entry;
 use crate::cli::report;
 use crate::flow::greet::Peer;
 use crate::flow::pair::Agreement;
@@ -138,12 +137,17 @@ fn shown(peer: &Peer) -> String {
 }
 
 fn offer_question(offered: Offered) -> Question {
-    let Offered { peer, trust, words, entries, bytes: total, into, answer } = offered;
+    let Offered { peer, trust, words, entries, into, answer } = offered;
     let files = entries.iter().filter(|entry| entry.has_bytes()).count();
     let who = shown(&peer);
     let mut lines = vec![
         String::new(),
-        format!("{who} ({}) offers {}, {}, into {into}:", trust.as_str(), count(files, "file", "files"), bytes(total)),
+        format!(
+            "{who} ({}) offers {}, {}, into {into}:",
+            trust.as_str(),
+            count(files, "file", "files"),
+            bytes(entries.bytes())
+        ),
     ];
     lines.extend(report::offer(&entries).into_iter().map(|line| format!("    {line}")));
     if trust < Trust::Trusted {
@@ -179,7 +183,7 @@ fn offer_object(offered: &Offered) -> serde_json::Value {
         "peer": report::peer(&offered.peer),
         "trust": offered.trust.as_str(),
         "key_words": offered.words.to_string(),
-        "bytes": offered.bytes,
-        "files": offered.entries.iter().filter(|entry| Entry::has_bytes(entry)).count(),
+        "bytes": offered.entries.bytes(),
+        "files": offered.entries.iter().filter(|entry| entry.has_bytes()).count(),
     })
 }
