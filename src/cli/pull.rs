@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_summary};
 use super::reach::{note_met, reach};
@@ -22,7 +23,8 @@ use crate::wire::message::Request;
 /// Fetch from what a peer shares.
 ///
 /// A file or folder that is there already and equal is not fetched again; one that stopped
-/// half-way goes on where it stopped; nothing is ever overwritten.
+/// half-way goes on where it stopped; nothing is ever overwritten, unless you say
+/// --on-conflict replace.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx pull alice-laptop:notes/week1.pdf\n  ftx pull alice-laptop:notes alice-laptop:slides ./from-alice\n  \
@@ -36,6 +38,9 @@ pub struct Pull {
     /// The folder it goes to; the current one if not given
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+    /// What becomes of what comes where something else has its name; rename if not given
+    #[arg(long, value_name = "WHAT")]
+    pub on_conflict: Option<ConflictFlag>,
 }
 
 /// Fetches.
@@ -43,9 +48,11 @@ pub struct Pull {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
+    let conflict = context.config.conflict(command.on_conflict);
     let (wanted, folder) = understand(command)?;
     let root = Root::open_or_create(&folder)
-        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?;
+        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?
+        .on_conflict(conflict);
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {
@@ -130,7 +137,7 @@ mod tests {
 
     fn parse(args: &[&str]) -> (Wanted, PathBuf) {
         let args = args.iter().map(ToString::to_string).collect();
-        understand(Pull { args, to: None }).unwrap()
+        understand(Pull { args, to: None, on_conflict: None }).unwrap()
     }
 
     #[test]

@@ -27,7 +27,8 @@ use crate::wire::message::Request;
 ///
 /// The receiver is asked, unless it trusts you and accepts trusted peers. What is there already
 /// and equal is not sent again; what stopped half-way goes on where it stopped; nothing is ever
-/// overwritten. "verified" is said only after the receiver has checked, synced and placed it all.
+/// overwritten, unless the receiver chose so (ftx up --on-conflict). "verified" is said only after
+/// the receiver has checked, synced and placed it all.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \

@@ -71,6 +71,8 @@ pub(super) enum State {
     Staged(EntryDigest),
     /// An equal file is in place.
     Equal,
+    /// Something else is in place, and stays.
+    Skipped,
     /// It will not come.
     Failed(Fault),
 }
@@ -201,11 +203,13 @@ impl Partial {
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
                 EntryKind::File { .. } if there.has_equal(&entry) => State::Equal,
+                _ if there.keeps_other(&entry.path) => State::Skipped,
                 EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
                 EntryKind::Stream => State::Open(Box::default()),
             };
             haves.push(match &state {
                 State::Equal => Have::Equal,
+                State::Skipped => Have::Skipped,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
                 _ => Have::Nothing,
             });
@@ -287,7 +291,8 @@ impl Partial {
         })
     }
 
-    /// Syncs everything, puts it into place without replacing anything, and clears the staging.
+    /// Syncs everything, puts it into place by the folder's rule for names that are taken, and
+    /// clears the staging.
     /// Returns each entry's outcome and, where bytes came, its digest.
     ///
     /// # Errors
@@ -305,6 +310,7 @@ impl Partial {
                     (Outcome::Placed, Some(digest))
                 }
                 State::Equal => (Outcome::Unchanged, None),
+                State::Skipped => (Outcome::Skipped, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };

@@ -1,14 +1,15 @@
-//! Putting what is staged into place: synced, renamed, never over anything.
+//! Putting what is staged into place: synced, then renamed; over something only where the owner of
+//! the folder chose so.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, Metadata};
 
 use super::partial::sync_all_below;
-use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
+use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
@@ -23,11 +24,12 @@ const SYNC_SINGLY: usize = 16;
 /// The folder that receives, asked for what is in place already.
 pub(super) struct Place {
     folders: Folders,
+    conflict: Conflict,
 }
 
 impl Place {
     pub(super) fn new(root: &Root) -> Self {
-        Self { folders: Folders::new(root.dir().clone()) }
+        Self { folders: Folders::new(root.dir().clone()), conflict: root.conflict() }
     }
 
     /// Whether a file of this name, or of its numbered names, has the size and time of `entry`.
@@ -42,8 +44,24 @@ impl Place {
             if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.shows(modified)) {
                 return true;
             }
+            if self.conflict == Conflict::Replace && gives_way(&metadata) {
+                // It is replaced, whatever stands beside it under a number.
+                return false;
+            }
         }
         false
+    }
+
+    /// Whether something has this name, or is a file where a folder on the way to it should be,
+    /// and is to stay.
+    pub(super) fn keeps_other(&mut self, path: &RelPath) -> bool {
+        if self.conflict != Conflict::Skip {
+            return false;
+        }
+        match self.folders.holding(path, Missing::Fail) {
+            Ok(dir) => dir.symlink_metadata(path.file_name().as_str()).is_ok(),
+            Err(error) => is_taken(&error),
+        }
     }
 }
 
@@ -64,6 +82,7 @@ pub(super) enum Leftovers {
 pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
+    conflict: Conflict,
     staged: usize,
     /// What did not simply get its own name, by its path in the manifest.
     exceptions: BTreeMap<RelPath, Outcome>,
@@ -75,6 +94,7 @@ impl Settling {
         Self {
             root: root.dir().clone(),
             data,
+            conflict: root.conflict(),
             staged,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
@@ -148,7 +168,8 @@ impl Settling {
     }
 
     /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
-    /// there is merged; a file whose name is taken gets a number, or nothing if it is equal.
+    /// there is merged; a file whose name is taken is dealt with by the folder's rule, or dropped
+    /// if it is equal.
     fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
         // All of them first: what is renamed while a folder is read may be passed over.
         let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
@@ -183,6 +204,9 @@ impl Settling {
                 self.exceptions.insert(path.clone(), Outcome::Equal);
                 return Ok(());
             }
+            if n == 0 && self.resolved(from, to, name, path)? {
+                return Ok(());
+            }
             match rename_without_replacing(from, name, to, &candidate) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
@@ -196,6 +220,42 @@ impl Settling {
         let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
         self.exceptions.insert(path.clone(), Outcome::Failed(Fault::new(FaultKind::Disk, text)));
         Ok(())
+    }
+
+    /// Deals with a taken name where the owner of the folder wants no numbers. `false` where what
+    /// is there neither stays alone nor gives way.
+    fn resolved(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
+        let ours = from.symlink_metadata(name.as_str())?;
+        match self.conflict {
+            Conflict::Rename => Ok(false),
+            Conflict::Skip => {
+                if to.symlink_metadata(name.as_str()).is_err() {
+                    return Ok(false);
+                }
+                if ours.is_dir() {
+                    from.remove_dir_all(name.as_str())?;
+                } else {
+                    from.remove_file(name.as_str())?;
+                }
+                self.exceptions.insert(path.clone(), Outcome::Skipped);
+                Ok(true)
+            }
+            Conflict::Replace => {
+                if ours.is_dir() || !to.symlink_metadata(name.as_str()).is_ok_and(|there| gives_way(&there)) {
+                    return Ok(false);
+                }
+                // One step: whoever looks finds the old one or the new one.
+                match from.rename(name.as_str(), to, name.as_str()) {
+                    Ok(()) => {
+                        self.exceptions.insert(path.clone(), Outcome::Replaced);
+                        Ok(true)
+                    }
+                    // A folder by now.
+                    Err(error) if is_taken(&error) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 
     /// What became of `path`, if it is an exception or stands below a folder that is one.
@@ -213,12 +273,17 @@ impl Settling {
                     let rest = &path.as_str()[folder.as_str().len()..];
                     return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
                 }
-                Some(Outcome::Failed(fault)) => return Some(Outcome::Failed(fault.clone())),
+                Some(outcome @ (Outcome::Failed(_) | Outcome::Skipped)) => return Some(outcome.clone()),
                 _ => above = folder.parent(),
             }
         }
         None
     }
+}
+
+/// Whether what is in place may be replaced at all: a file, or a link, which is never followed.
+fn gives_way(there: &Metadata) -> bool {
+    there.is_file() || there.is_symlink()
 }
 
 /// Removes from staging every file that is not among `good` (sorted), and folders left empty.

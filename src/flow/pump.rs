@@ -104,7 +104,10 @@ impl Pump<'_> {
     fn send(mut self, found: &Arc<Found>, have: &Have) -> Result<(), Gone> {
         let size = found.entry.size();
         self.ledger.count(|p| p.bytes_kept += have.bytes_of(size));
-        if found.entry.has_bytes() && *have != Have::Equal {
+        if *have == Have::Skipped {
+            // Nothing of it is sent, so nobody can have it.
+            lock(&self.ledger.digests).push((self.entry, None));
+        } else if found.entry.has_bytes() && *have != Have::Equal {
             let sent = match self.source.open(found) {
                 Ok(mut reader) => self.bytes(found, have, &mut reader)?,
                 Err(fault) => Err(fault),

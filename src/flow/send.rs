@@ -42,7 +42,7 @@ pub(super) struct Ledger {
     pub(super) found: Mutex<Vec<Arc<Found>>>,
     /// What is not sent, and why.
     pub(super) passed: Mutex<Vec<Passed>>,
-    /// Digests of what was sent; `None` for what could not be sent after all.
+    /// Digests of what was sent; `None` for what could not be sent after all, or was not wanted.
     pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
     /// How many entries there are, once the walk is over.
     pub(super) total: OnceLock<usize>,

@@ -9,6 +9,7 @@
 
 mod house;
 
+mod conflict;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
