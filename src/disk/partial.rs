@@ -150,8 +150,10 @@ impl Partial {
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
         let kept = match area.open_with("journal", &super::root::read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std()),
-            Err(_) => HashMap::new(),
+            Ok(old) => journal::load(&old.into_std())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            // What cannot be read now is not worthless.
+            Err(error) => return Err(error),
         };
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
@@ -192,6 +194,7 @@ impl Partial {
         let mut staged = Folders::new(self.data.clone());
         let mut haves = Vec::with_capacity(page.len());
         let mut slots = Vec::with_capacity(page.len());
+        let mut begun_anew = false;
         for entry in page {
             // Only a keyed hash of each path is kept: a million paths would be too much.
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
@@ -207,6 +210,11 @@ impl Partial {
                 EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
                 EntryKind::Stream => State::Open(Box::default()),
             };
+            if matches!(&state, State::Open(work) if work.got == 0) && self.kept.contains_key(&entry.path) {
+                begun_anew = true;
+                let noted = lock(&self.journal).forget(&entry.path);
+                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
+            }
             haves.push(match &state {
                 State::Equal => Have::Equal,
                 State::Skipped => Have::Skipped,
@@ -217,6 +225,11 @@ impl Partial {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             slots.push(Slot { entry, state });
+        }
+        if begun_anew {
+            // What the journal said of the old bytes must be gone before there are new ones, also
+            // after a power cut.
+            self.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
@@ -300,15 +313,11 @@ impl Partial {
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
         self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
-        let mut staged = 0;
         let mut entries = Vec::with_capacity(slots.len());
         for Slot { entry, state } in slots {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
-                State::Staged(digest) => {
-                    staged += 1;
-                    (Outcome::Placed, Some(digest))
-                }
+                State::Staged(digest) => (Outcome::Placed, Some(digest)),
                 State::Equal => (Outcome::Unchanged, None),
                 State::Skipped => (Outcome::Skipped, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
@@ -317,7 +326,7 @@ impl Partial {
             entries.push((entry, outcome, digest));
         }
         let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
+        let mut settling = settle::Settling::new(&self.root, self.data.clone());
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.clear();
@@ -340,6 +349,7 @@ impl Partial {
         }
     }
 
+    /// Makes everything staged, and the journal's word on it, survive a power cut.
     pub(super) fn checkpoint(&self) -> io::Result<()> {
         // Nothing is noted between the sync and the word that it has been.
         let mut journal = lock(&self.journal);

@@ -54,12 +54,20 @@ impl Root {
         Ok(Self { dir: Arc::new(dir), shown: path.to_owned(), conflict: Conflict::default() })
     }
 
-    /// Opens a folder, making it first where it is not there.
+    /// Opens a folder, making it first where it is not there. What is made survives a power cut.
     ///
     /// # Errors
     /// As the file system says.
     pub fn open_or_create(path: &Path) -> io::Result<Self> {
+        let whole = std::path::absolute(path)?;
+        let made = whole.ancestors().take_while(|folder| !folder.exists()).count();
         Dir::create_ambient_dir_all(path, ambient_authority())?;
+        for above in whole.ancestors().skip(1).take(made) {
+            // A folder above that may not be opened cannot be synced by us; what is in it is ours.
+            if let Ok(above) = Dir::open_ambient_dir(above, ambient_authority()) {
+                sync_folder(&above)?;
+            }
+        }
         Self::open(path)
     }
 

@@ -83,19 +83,20 @@ pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
     conflict: Conflict,
-    staged: usize,
+    /// Whether new folders are still to be synced when they move into place.
+    unsynced_folders: bool,
     /// What did not simply get its own name, by its path in the manifest.
     exceptions: BTreeMap<RelPath, Outcome>,
     shown: String,
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>, staged: usize) -> Self {
+    pub(super) fn new(root: &Root, data: Arc<Dir>) -> Self {
         Self {
             root: root.dir().clone(),
             data,
             conflict: root.conflict(),
-            staged,
+            unsynced_folders: true,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
@@ -151,8 +152,12 @@ impl Settling {
         Ok(())
     }
 
-    fn sync(&self, entries: &[Settled]) -> io::Result<()> {
-        if self.staged > SYNC_SINGLY {
+    /// Has every file on the disk before any is in place.
+    fn sync(&mut self, entries: &[Settled]) -> io::Result<()> {
+        let staged = entries.iter().filter(|(.., digest)| digest.is_some()).count();
+        if staged > SYNC_SINGLY {
+            // There it takes everything, elsewhere only the files.
+            self.unsynced_folders = !cfg!(target_os = "linux");
             return sync_all_below(&self.data);
         }
         let mut staged = Folders::new(self.data.clone());
@@ -181,6 +186,9 @@ impl Settling {
                 Some(at) => at.join(&name).map_err(io::Error::other)?,
                 None => RelPath::from(name.clone()),
             };
+            if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
+                sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
+            }
             match rename_without_replacing(from, &name, to, &name) {
                 Ok(()) => {}
                 Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
@@ -281,6 +289,17 @@ impl Settling {
     }
 }
 
+/// Syncs a folder that is to move into place whole, and the folders in it.
+fn sync_folders(dir: &Dir) -> io::Result<()> {
+    for child in dir.entries()? {
+        let child = child?;
+        if child.file_type()?.is_dir() {
+            sync_folders(&child.open_dir()?)?;
+        }
+    }
+    sync_folder(dir)
+}
+
 /// Whether what is in place may be replaced at all: a file, or a link, which is never followed.
 fn gives_way(there: &Metadata) -> bool {
     there.is_file() || there.is_symlink()
@@ -357,10 +376,16 @@ fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Result<bool> {
     }
     let options = read_nofollow();
     let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
-    same_bytes(from.open_with(name.as_str(), &options)?, theirs)
+    let same = same_bytes(&from.open_with(name.as_str(), &options)?, &theirs)?;
+    #[cfg(unix)]
+    if same {
+        // Whoever wrote it need not have synced it, and ours is dropped for it.
+        theirs.sync_all()?;
+    }
+    Ok(same)
 }
 
-fn same_bytes(mut one: File, mut two: File) -> io::Result<bool> {
+fn same_bytes(mut one: &File, mut two: &File) -> io::Result<bool> {
     const STRIDE: u64 = 1 << 18;
     let (mut a, mut b) = (Vec::new(), Vec::new());
     loop {

@@ -13,6 +13,8 @@ mod conflict;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
+#[cfg(target_os = "linux")]
+mod durable;
 mod hostile;
 mod hostile_receiver;
 mod house_plan;

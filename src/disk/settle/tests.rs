@@ -345,6 +345,60 @@ fn nothing_of_an_earlier_try_shows_through() {
     assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
 }
 
+/// As a power cut leaves it: after the next start only what was synced counts.
+fn after_a_reboot(home: &Path) {
+    let area = fs::read_dir(home.join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
+    let mut journal = fs::read(area.join("journal")).unwrap();
+    journal[5..21].fill(0);
+    fs::write(area.join("journal"), journal).unwrap();
+}
+
+/// What the journal said of bytes that are gone must not be believed of those in their place.
+#[test]
+fn bytes_of_something_else_are_not_taken_for_those_of_an_earlier_try() {
+    let pipe = Entry { path: RelPath::parse("big").unwrap(), kind: EntryKind::Stream };
+    let size = 2 * CHUNK as usize;
+    let other_time = EntryKind::File { size: size as u64, modified: Stamp { seconds: 1, nanos: 0 }, executable: true };
+    let changed = Entry { path: RelPath::parse("big").unwrap(), kind: other_time };
+    for between in [pipe, changed] {
+        for power_cut in [false, true] {
+            let home = tempfile::tempdir().unwrap();
+            let first = open(home.path());
+            first.admit(vec![file("big", size)]).unwrap();
+            write(&first, 0, &vec![1; size], 0..1).unwrap();
+            first.leave();
+            drop(first);
+            let second = open(home.path());
+            assert_eq!(second.admit(vec![between.clone()]).unwrap(), [Have::Nothing]);
+            write(&second, 0, &vec![2; size], 0..1).unwrap();
+            // Killed: it does not leave in good order.
+            drop(second);
+            if power_cut {
+                after_a_reboot(home.path());
+            }
+            let third = open(home.path());
+            let have = third.admit(vec![file("big", size)]).unwrap();
+            assert_eq!(have, [Have::Nothing], "{:?}, power cut: {power_cut}", between.kind);
+        }
+    }
+}
+
+#[test]
+fn what_was_synced_is_gone_on_with_after_a_power_cut() {
+    let home = tempfile::tempdir().unwrap();
+    let size = 3 * CHUNK as usize;
+    let bytes = vec![1; size];
+    for (chunk, had) in [(0, 0), (1, 1), (2, 2)] {
+        let partial = open(home.path());
+        let have = partial.admit(vec![file("big", size)]).unwrap().remove(0);
+        assert_eq!(have.bytes_of(size as u64), had * CHUNK);
+        write(&partial, 0, &bytes, chunk..chunk + 1).unwrap();
+        partial.leave();
+        drop(partial);
+        after_a_reboot(home.path());
+    }
+}
+
 #[test]
 fn a_settling_that_fails_keeps_what_is_staged() {
     let home = tempfile::tempdir().unwrap();
