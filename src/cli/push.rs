@@ -16,9 +16,10 @@ use super::reach::{Reached, note_met, reach};
 use super::report;
 use super::ui::bars;
 use crate::base::event::{Progress, Stage};
-use crate::base::fault::FaultKind;
+use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
 use crate::base::target::Target;
+use crate::base::text::PeerText;
 use crate::disk::source::{Item, Source};
 use crate::flow::send;
 use crate::wire::message::Request;
@@ -28,7 +29,8 @@ use crate::wire::message::Request;
 /// The receiver is asked, unless it trusts you and accepts trusted peers. What is there already
 /// and equal is not sent again; what stopped half-way goes on where it stopped; nothing is ever
 /// overwritten, unless the receiver chose so (ftx up --on-conflict). "verified" is said only after
-/// the receiver has checked, synced and placed it all.
+/// the receiver has checked, synced and placed it all. A name that is missing keeps everything from
+/// being sent; what cannot be read is named, and the rest goes.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
@@ -85,7 +87,7 @@ fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure
         None => Ok(Name::from_local(otherwise).0),
     };
     let mut items = Vec::with_capacity(paths.len() + 1);
-    let mut missing = Vec::new();
+    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
     for path in &paths {
         if path == "-" {
             items.push(Item::Stdin { name: name("stdin")? });
@@ -93,14 +95,23 @@ fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure
         }
         match Item::named(Path::new(path)) {
             Ok(item) => items.push(item),
-            Err(fault) => missing.push(fault),
+            Err(fault) if fault.kind == FaultKind::Disk => unreadable.push((path, fault)),
+            Err(fault) => missing.push((path, fault)),
         }
     }
-    if let Some(first) = missing.first() {
-        let exit = if first.kind == FaultKind::NotFound { Exit::Other } else { Exit::Disk };
-        let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let nothing = items.is_empty() && command.text.is_none();
+    if !missing.is_empty() || nothing {
+        let exit = if missing.is_empty() { Exit::Disk } else { Exit::Other };
+        let all = missing.iter().chain(&unreadable);
+        let all: Vec<String> = all.map(|(path, fault)| format!("{}: {fault}", Path::new(path).display())).collect();
         return Err(Failure::new(exit, all.join("; ")).cause("nothing was sent").hint("check the names and try again"));
     }
+    // The receiver is told of these, too, and where they are is none of its business.
+    let unreadable = unreadable.into_iter().map(|(path, fault)| {
+        let own = Path::new(path).file_name().unwrap_or(path);
+        Fault::new(fault.kind, format!("{}: {fault}", PeerText::new(own.to_string_lossy())))
+    });
+    let unreadable = unreadable.collect();
     if let Some(text) = command.text {
         let bytes: Arc<[u8]> = Arc::from(text.into_bytes());
         items.push(Item::Text { name: name("text.txt")?, bytes });
@@ -111,7 +122,7 @@ fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure
     if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
         return Err(usage("standard input can be sent once only"));
     }
-    Ok((target, Source::new(items).withholding(private)))
+    Ok((target, Source::new(items).without(unreadable).withholding(private)))
 }
 
 /// Sends a source to a peer that has been reached, and tells how it went.
