@@ -23,6 +23,8 @@ mod lan;
 mod manual;
 mod names;
 mod odd_names;
+#[cfg(unix)]
+mod output;
 mod policy;
 mod pull;
 mod push;
