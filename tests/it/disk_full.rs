@@ -99,7 +99,8 @@ fn a_disk_that_fills_up_on_the_way_loses_nothing_and_the_same_again_goes_on() {
     fs::remove_file(inbox.join("filler")).unwrap();
     let pushed = bob.run(&["push", "big", &node.at()]).done().last();
     let moved = pushed["bytes_moved"].as_u64().unwrap();
-    assert!(moved > 0 && moved <= (SIZE - (5 << 20)) as u64, "{moved} were sent again");
+    // Of what was staged some may have waited for its place in the journal.
+    assert!(moved > 0 && moved <= (SIZE - (2 << 20)) as u64, "{moved} were sent again");
     assert!(fs::read(inbox.join("big")).unwrap() == noise(1, SIZE));
     assert!(!inbox.join(".ftx-partial").exists(), "staging is cleared");
 }
