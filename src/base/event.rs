@@ -18,7 +18,7 @@ pub struct Progress {
     pub entries_done: u64,
     /// Bytes that have moved in this run.
     pub bytes_moved: u64,
-    /// Bytes that need not move: the receiver has them.
+    /// Bytes that need not move: the receiver has them, or does not want them.
     pub bytes_kept: u64,
     /// Bytes that the other side has confirmed as written, as far as it told.
     pub bytes_safe: u64,
@@ -74,9 +74,9 @@ impl Summary {
         self.entries.iter().zip(&self.outcomes)
     }
 
-    /// The entries that did not arrive.
+    /// The entries that should have arrived and did not.
     pub fn failed(&self) -> impl Iterator<Item = (&Entry, &Outcome)> {
-        self.each().filter(|(_, outcome)| !outcome.is_good())
+        self.each().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 
     /// How many files there are, folders and links not counted.

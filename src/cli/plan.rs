@@ -12,11 +12,12 @@ use crate::flow::preview::Preview;
 /// Tells it, a line each file that would move.
 pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview: &Preview, passed: &[Passed]) {
     let printer = &context.printer;
-    let (mut files, mut moving, mut there, mut compared) = (0, 0, 0, 0);
+    let (mut files, mut moving, mut there, mut compared, mut skipped) = (0, 0, 0, 0, 0);
     for (place, entry) in preview.entries.iter().enumerate().filter(|(_, entry)| entry.has_bytes()) {
         let plan = Plan::of(entry, preview.haves.get(place));
         match plan {
             Plan::There => there += 1,
+            Plan::Skipped => skipped += 1,
             Plan::Compared => compared += 1,
             Plan::Moves(missing) => {
                 files += 1;
@@ -24,7 +25,7 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
             }
         }
         let line = match plan {
-            Plan::There => continue,
+            Plan::There | Plan::Skipped => continue,
             Plan::Compared => format!("would compare {}", entry.path),
             Plan::Moves(missing) if missing < entry.size() => {
                 format!("would send the rest of {} ({} of {})", entry.path, bytes(missing), bytes(entry.size()))
@@ -43,6 +44,9 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
     if compared > 0 {
         parts.push(format!("{compared} to be compared by content"));
     }
+    if skipped > 0 {
+        parts.push(format!("{skipped} skipped (something else has their name, and stays)"));
+    }
     printer.result(&format!("would move {way} {shown}: {}", parts.join(", ")), || {
         json!({
             "event": "would_move",
@@ -51,6 +55,7 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
             "bytes": moving,
             "unchanged": there,
             "compared": compared,
+            "skipped": skipped,
         })
     });
 }
@@ -59,6 +64,7 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Plan {
     There,
+    Skipped,
     Compared,
     /// So many of its bytes are missing.
     Moves(u64),
@@ -68,6 +74,7 @@ impl Plan {
     fn of(entry: &Entry, have: Option<&Have>) -> Self {
         match have {
             Some(Have::Equal) => Self::There,
+            Some(Have::Skipped) => Self::Skipped,
             Some(Have::Digest(_)) => Self::Compared,
             have => Self::Moves(entry.size() - have.map_or(0, |have| have.bytes_of(entry.size()))),
         }

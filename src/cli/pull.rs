@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_summary};
 use super::plan;
@@ -28,7 +29,8 @@ use crate::wire::message::Request;
 /// Fetch from what a peer shares.
 ///
 /// A file or folder that is there already and equal is not fetched again; one that stopped
-/// half-way goes on where it stopped; nothing is ever overwritten.
+/// half-way goes on where it stopped; nothing is ever overwritten, unless you say
+/// --on-conflict replace.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx pull alice-laptop:notes/week1.pdf\n  ftx pull alice-laptop:notes alice-laptop:slides ./from-alice\n  \
@@ -42,6 +44,9 @@ pub struct Pull {
     /// The folder it goes to; the current one if not given
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+    /// What becomes of what comes where something else has its name; rename if not given
+    #[arg(long, value_name = "WHAT")]
+    pub on_conflict: Option<ConflictFlag>,
     /// Fetch nothing; show what would be fetched
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -58,10 +63,12 @@ pub struct Pull {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
+    let conflict = context.config.conflict(command.on_conflict);
     let manner = Manner { dry_run: command.dry_run, connecting: command.connecting, limit: Rate::limit(command.limit) };
     let (wanted, folder) = understand(command.args, command.to)?;
     let root = Root::open_or_create(&folder)
-        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?;
+        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?
+        .on_conflict(conflict);
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {

@@ -13,8 +13,9 @@ use super::outcome::{Exit, Failure};
 use super::rate::Rate;
 use super::receivers::{self, Receiver};
 use super::redial::Connecting;
-use crate::base::fault::FaultKind;
+use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
+use crate::base::text::PeerText;
 use crate::disk::source::{Item, Source};
 use crate::flow::outgoing::{Audience, Equality, Manner, Outgoing};
 use crate::flow::pack::Compress;
@@ -23,7 +24,9 @@ use crate::flow::pack::Compress;
 ///
 /// The receiver is asked, unless it trusts you and accepts trusted peers. What is there already
 /// and equal is not sent again; what stopped half-way goes on where it stopped; nothing is ever
-/// overwritten. "verified" is said only after the receiver has checked, synced and placed it all.
+/// overwritten, unless the receiver chose so (ftx up --on-conflict). "verified" is said only after
+/// the receiver has checked, synced and placed it all. A name that is missing keeps everything from
+/// being sent; what cannot be read is named, and the rest goes.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
@@ -164,17 +167,16 @@ fn understand(mut command: Push, private: &Path) -> Result<(receivers::To, Sourc
     if paths.is_empty() && command.text.is_none() {
         return Err(usage("one name alone: what is to be sent, or to whom, is missing"));
     }
-    let items = items(&paths, command)?;
-    Ok((to, Source::new(items).withholding(private)))
+    Ok((to, source(&paths, command)?.withholding(private)))
 }
 
-fn items(paths: &[OsString], command: Push) -> Result<Vec<Item>, Failure> {
+fn source(paths: &[OsString], command: Push) -> Result<Source, Failure> {
     let name = |otherwise: &str| match &command.rename {
         Some(name) => Name::parse(name).map_err(|fault| usage(&format!("--as: {fault}"))),
         None => Ok(Name::from_local(otherwise).0),
     };
     let mut items = Vec::with_capacity(paths.len() + 1);
-    let mut missing = Vec::new();
+    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
         if path == "-" {
             items.push(Item::Stdin { name: name("stdin")? });
@@ -182,12 +184,15 @@ fn items(paths: &[OsString], command: Push) -> Result<Vec<Item>, Failure> {
         }
         match Item::named(Path::new(path)) {
             Ok(item) => items.push(item),
-            Err(fault) => missing.push(fault),
+            Err(fault) if fault.kind == FaultKind::Disk => unreadable.push((path, fault)),
+            Err(fault) => missing.push((path, fault)),
         }
     }
-    if let Some(first) = missing.first() {
-        let exit = if first.kind == FaultKind::NotFound { Exit::Other } else { Exit::Disk };
-        let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let nothing = items.is_empty() && command.text.is_none();
+    if !missing.is_empty() || nothing {
+        let exit = if missing.is_empty() { Exit::Disk } else { Exit::Other };
+        let all = missing.iter().chain(&unreadable);
+        let all: Vec<String> = all.map(|(path, fault)| format!("{}: {fault}", Path::new(path).display())).collect();
         return Err(Failure::new(exit, all.join("; ")).cause("nothing was sent").hint("check the names and try again"));
     }
     if let Some(text) = &command.text {
@@ -199,5 +204,10 @@ fn items(paths: &[OsString], command: Push) -> Result<Vec<Item>, Failure> {
     if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
         return Err(usage("standard input can be sent once only"));
     }
-    Ok(items)
+    // The receiver is told of these, too, and where they are is none of its business.
+    let unreadable = unreadable.into_iter().map(|(path, fault)| {
+        let own = Path::new(path).file_name().unwrap_or(path);
+        Fault::new(fault.kind, format!("{}: {fault}", PeerText::new(own.to_string_lossy())))
+    });
+    Ok(Source::new(items).without(unreadable.collect()))
 }

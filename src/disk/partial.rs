@@ -73,6 +73,8 @@ pub(super) enum State {
     Staged(EntryDigest),
     /// An equal file is in place.
     Equal,
+    /// Something else is in place, and stays.
+    Skipped,
     /// A file with the same bytes is in place.
     Same(EntryDigest),
     /// It will not come.
@@ -153,8 +155,10 @@ impl Partial {
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
         let kept = match area.open_with("journal", &super::root::read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std()),
-            Err(_) => HashMap::new(),
+            Ok(old) => journal::load(&old.into_std())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            // What cannot be read now is not worthless.
+            Err(error) => return Err(error),
         };
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
@@ -202,6 +206,7 @@ impl Partial {
         let mut staged = Folders::new(self.data.clone());
         let mut haves = Vec::with_capacity(page.len());
         let mut slots = Vec::with_capacity(page.len());
+        let mut begun_anew = false;
         for entry in page {
             // Only a keyed hash of each path is kept: a million paths would be too much.
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
@@ -210,20 +215,29 @@ impl Partial {
             if !self.kept.is_empty() {
                 self.clear_other_kind(&entry, &mut staged)?;
             }
+            let is_file = matches!(entry.kind, EntryKind::File { .. });
+            let candidate = if by_content && is_file { there.digest_of(&entry) } else { None };
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
                 EntryKind::File { .. } if !by_content && there.has_equal(&entry) => State::Equal,
+                _ if candidate.is_none() && there.keeps_other(&entry.path) => State::Skipped,
                 EntryKind::File { .. } => {
                     let mut work = self.resume(&entry, &mut staged)?;
-                    if by_content && work.got == 0 {
-                        work.candidate = there.digest_of(&entry);
+                    if work.got == 0 {
+                        work.candidate = candidate;
                     }
                     State::Open(Box::new(work))
                 }
                 EntryKind::Stream => State::Open(Box::default()),
             };
+            if matches!(&state, State::Open(work) if work.got == 0) && self.kept.contains_key(&entry.path) {
+                begun_anew = true;
+                let noted = lock(&self.journal).forget(&entry.path);
+                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
+            }
             haves.push(match &state {
                 State::Equal => Have::Equal,
+                State::Skipped => Have::Skipped,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
                 State::Open(work) => work.candidate.map_or(Have::Nothing, Have::Digest),
                 _ => Have::Nothing,
@@ -232,6 +246,11 @@ impl Partial {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             slots.push(Slot { entry, state });
+        }
+        if begun_anew {
+            // What the journal said of the old bytes must be gone before there are new ones, also
+            // after a power cut.
+            self.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
@@ -306,7 +325,8 @@ impl Partial {
         })
     }
 
-    /// Syncs everything, puts it into place without replacing anything, and clears the staging.
+    /// Syncs everything, puts it into place by the folder's rule for names that are taken, and
+    /// clears the staging.
     /// Returns each entry's outcome and, where bytes came, its digest.
     ///
     /// # Errors
@@ -314,27 +334,25 @@ impl Partial {
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
         self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
-        let (mut staged, mut same) = (0, Vec::new());
+        let mut same = Vec::new();
         let mut entries = Vec::with_capacity(slots.len());
         for Slot { entry, state } in slots {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
-                State::Staged(digest) => {
-                    staged += 1;
-                    (Outcome::Placed, Some(digest))
-                }
+                State::Staged(digest) => (Outcome::Placed, Some(digest)),
                 State::Equal => (Outcome::Unchanged, None),
                 State::Same(digest) => {
                     same.push((entries.len(), digest));
                     (Outcome::Equal, None)
                 }
+                State::Skipped => (Outcome::Skipped, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };
             entries.push((entry, outcome, digest));
         }
         let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
+        let mut settling = settle::Settling::new(&self.root, self.data.clone());
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
         // Of these nothing was staged.
         same.into_iter().for_each(|(place, digest)| entries[place].2 = Some(digest));
@@ -359,6 +377,7 @@ impl Partial {
         }
     }
 
+    /// Makes everything staged, and the journal's word on it, survive a power cut.
     pub(super) fn checkpoint(&self) -> io::Result<()> {
         // Nothing is noted between the sync and the word that it has been.
         let mut journal = lock(&self.journal);

@@ -25,7 +25,7 @@ impl Peek {
         let staging = root.dir().open_dir_nofollow(STAGING);
         let area = staging.and_then(|staging| staging.open_dir_nofollow(area_of(sender, set)));
         let journal = area.and_then(|area| area.open_with("journal", &read_nofollow()));
-        let kept = journal.map(|journal| journal::load(&journal.into_std())).unwrap_or_default();
+        let kept = journal.and_then(|journal| journal::load(&journal.into_std())).unwrap_or_default();
         Self { root: root.clone(), kept }
     }
 
@@ -36,9 +36,13 @@ impl Peek {
             EntryKind::File { .. } if !by_content && there.has_equal(entry) => Have::Equal,
             EntryKind::File { size, modified, .. } => match self.kept.get(&entry.path) {
                 Some(kept) if kept.size == size && kept.modified == modified => Have::Chunks(runs(&kept.chunks)),
-                _ if by_content => there.digest_of(entry).map_or(Have::Nothing, Have::Digest),
-                _ => Have::Nothing,
+                _ => match by_content.then(|| there.digest_of(entry)).flatten() {
+                    Some(digest) => Have::Digest(digest),
+                    None if there.keeps_other(&entry.path) => Have::Skipped,
+                    None => Have::Nothing,
+                },
             },
+            EntryKind::Stream if there.keeps_other(&entry.path) => Have::Skipped,
             _ => Have::Nothing,
         };
         page.iter().map(have).collect()

@@ -72,7 +72,10 @@ impl Pump<'_> {
     fn send(&mut self, entry: &Entry, have: &Have) -> Result<(), Gone> {
         let size = entry.size();
         self.ledger.count(|p| p.bytes_kept += have.bytes_of(size));
-        if entry.has_bytes() && *have != Have::Equal {
+        if *have == Have::Skipped {
+            // Nothing of it is sent, so nobody can have it.
+            lock(&self.ledger.digests).push((self.entry, None));
+        } else if entry.has_bytes() && *have != Have::Equal {
             let sent = match self.outgoing.open(entry, self.entry) {
                 Ok(mut reader) => self.bytes(entry, have, &mut reader)?,
                 Err(fault) => Err(fault),

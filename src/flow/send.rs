@@ -38,7 +38,8 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 /// What a sender knows of one receiver's transfer, shared by its threads and tasks.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Digests of what was sent, in order; `None` for what could not be sent after all.
+    /// Digests of what was sent, in order; `None` for what could not be sent after all, or was not
+    /// wanted.
     pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
     /// Entries told so far.
     told: AtomicUsize,

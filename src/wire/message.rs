@@ -202,7 +202,9 @@ mod tests {
         assert_eq!(bytes(&Sending::KeepAlive), [7]);
         let path = RelPath::parse("a/b").unwrap();
         assert_eq!(postcard::to_allocvec(&Request::Pull(vec![path])).unwrap(), b"\x01\x01\x03a/b");
-        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal])).unwrap(), [3, 1, 1]);
+        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal, Have::Skipped])).unwrap(), [3, 2, 1, 3]);
+        let outcomes = vec![Outcome::Unchanged, Outcome::Skipped, Outcome::Replaced];
+        assert_eq!(postcard::to_allocvec(&Receiving::Outcomes(outcomes)).unwrap(), [6, 3, 4, 5, 6]);
         let fault = Fault::new(FaultKind::Disk, "full");
         assert_eq!(postcard::to_allocvec(&Receiving::Abort(fault)).unwrap(), b"\x09\x05\x04full");
     }

@@ -10,6 +10,7 @@ use super::printer::Printer;
 use super::prompt::Keyboard;
 use super::units::{bytes, count};
 use crate::base::book::Trust;
+use crate::base::fault::FaultKind;
 use crate::cli::report;
 use crate::flow::greet::Peer;
 use crate::flow::pair::Agreement;
@@ -30,6 +31,9 @@ struct Question {
     withdrawn: String,
     answer: oneshot::Sender<Reply>,
 }
+
+/// What to do about a disk that takes nothing more.
+const MAKE_ROOM: &str = "make room; what came is kept, and the same command there goes on from it";
 
 const OFFER: &[(&str, Reply)] = &[("yes", Reply::Accept), ("no", Reply::Decline), ("trust", Reply::AcceptAndTrust)];
 const PAIR: &[(&str, Reply)] = &[("yes", Reply::AcceptAndTrust), ("no", Reply::Decline)];
@@ -119,9 +123,14 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         }
         Event::Failed { peer, fault } => {
             let line = format!("{}: {fault}", shown(&peer));
+            let hint = if fault.kind == FaultKind::Disk { MAKE_ROOM } else { "" };
             printer.result(&line, || {
-                json!({ "event": "failed", "peer": report::peer(&peer), "kind": fault.kind.as_str(), "error": fault.text.as_raw() })
+                let (peer, kind) = (report::peer(&peer), fault.kind.as_str());
+                json!({ "event": "failed", "peer": peer, "kind": kind, "error": fault.text.as_raw(), "hint": hint })
             });
+            if !hint.is_empty() {
+                printer.note(&format!("     {hint}"));
+            }
         }
         Event::Closed { address, reason } => {
             printer.result(
