@@ -297,3 +297,22 @@ fn transfers_that_begin_and_end_at_once_do_not_get_in_each_others_way() {
         }
     });
 }
+
+/// A sender that lost its connection is back before the receiver has noticed that it was gone.
+#[test]
+fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let first = open(home.path());
+    first.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..1).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| open(home.path()).admit(vec![file("big", bytes.len())]).unwrap());
+        first.leave();
+        drop(first);
+        assert_eq!(
+            second.join().unwrap(),
+            [Have::Chunks(vec![crate::base::manifest::ChunkRun { first: 0, count: 1 }])]
+        );
+    });
+}
