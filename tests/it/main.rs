@@ -15,6 +15,8 @@ mod disk_full;
 mod hostile;
 mod hostile_receiver;
 mod house_plan;
+#[cfg(unix)]
+mod killed;
 #[cfg(target_os = "linux")]
 mod lan;
 mod manual;

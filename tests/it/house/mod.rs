@@ -1,6 +1,9 @@
 //! What tests are made of: homes, nodes, commands, a person at a terminal, peers that misbehave.
 
 pub(crate) mod dam;
+pub(crate) mod dice;
+#[cfg(unix)]
+pub(crate) mod forest;
 pub(crate) mod home;
 pub(crate) mod hostile;
 #[cfg(target_os = "linux")]

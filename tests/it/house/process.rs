@@ -90,8 +90,15 @@ impl Process {
         let typed = self.typed.clone();
         let status = super::until(&format!("ftx {typed} ends"), || self.child.try_wait().unwrap());
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        self.has_not_panicked();
         let text = |stream| self.lines(stream).join("\n");
         Ran { code: status.code(), out: text(Stream::Out), err: text(Stream::Err), typed }
+    }
+
+    /// Whether it has not ended.
+    #[cfg(unix)]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Kills it without a warning and waits until it is gone.
@@ -99,6 +106,15 @@ impl Process {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        self.has_not_panicked();
+    }
+
+    /// Whatever is done to it, no thread of it panics.
+    #[track_caller]
+    pub(crate) fn has_not_panicked(&self) {
+        let said = self.lines(Stream::Err).join("\n");
+        assert!(!said.contains("panicked at"), "ftx {}:\n{said}", self.typed);
     }
 
     fn said(&self, stream: Stream) -> &Said {
