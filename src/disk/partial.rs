@@ -59,6 +59,8 @@ pub struct Partial {
     pub(super) entries: AtomicU64,
     /// Whether settling has begun and not come to its end: staging is then not to be cleared.
     settling: AtomicBool,
+    /// Whether it has been left: the folder may be another transfer's by now.
+    left: AtomicBool,
     _lock: File,
 }
 
@@ -189,6 +191,7 @@ impl Partial {
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             settling: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             _lock: lock,
         }))
     }
@@ -294,6 +297,10 @@ impl Partial {
         if is_fresh(&self.area_name) {
             return false;
         }
+        // Also what has not been offered again yet.
+        if !self.kept.is_empty() {
+            return true;
+        }
         // A pipe begins anew each time: what came of it is worth nothing.
         lock(&self.slots).iter().filter(|slot| slot.entry.kind != EntryKind::Stream).any(|slot| match &slot.state {
             State::Open(work) => work.got > 0,
@@ -342,6 +349,7 @@ impl Partial {
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
     pub fn leave(&self) {
+        self.left.store(true, Ordering::Release);
         if self.holds_something() {
             let _ = self.checkpoint();
         } else {
@@ -354,6 +362,15 @@ impl Partial {
         let mut journal = lock(&self.journal);
         sync_all_below(&self.data)?;
         journal.synced()
+    }
+}
+
+/// Opened for somebody who is gone: nobody else clears it.
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.left.load(Ordering::Acquire) && !self.holds_something() {
+            let _ = self.clear();
+        }
     }
 }
 

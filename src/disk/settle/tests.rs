@@ -316,3 +316,26 @@ fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
         );
     });
 }
+
+#[test]
+fn what_was_kept_outlives_a_try_that_ends_before_it_is_offered_again() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let first = open(home.path());
+    first.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..1).unwrap();
+    first.leave();
+    drop(first);
+    open(home.path()).leave();
+    drop(open(home.path()));
+    let have = open(home.path()).admit(vec![file("big", bytes.len())]).unwrap();
+    assert!(matches!(have[0], Have::Chunks(_)), "{have:?}");
+}
+
+/// The connection may be gone before its staging is open.
+#[test]
+fn staging_that_nobody_waits_for_any_more_is_cleared() {
+    let home = tempfile::tempdir().unwrap();
+    drop(open(home.path()));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
