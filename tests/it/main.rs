@@ -23,10 +23,13 @@ mod manual;
 mod names;
 mod odd_names;
 mod policy;
+mod proxy;
 mod pull;
 mod push;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod sources;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]

@@ -2,13 +2,14 @@
 
 pub(crate) mod dam;
 pub(crate) mod dice;
-#[cfg(unix)]
 pub(crate) mod forest;
 pub(crate) mod home;
 pub(crate) mod hostile;
 #[cfg(target_os = "linux")]
 pub(crate) mod lan;
 pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod sluice;
 #[cfg(unix)]
 pub(crate) mod terminal;
 

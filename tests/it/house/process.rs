@@ -17,7 +17,7 @@ struct Said {
     news: Condvar,
 }
 
-/// A running process; dropped, it is killed.
+/// A running process; dropped, it is killed. None may ever have panicked.
 pub(crate) struct Process {
     child: Child,
     typed: String,
@@ -90,7 +90,6 @@ impl Process {
         let typed = self.typed.clone();
         let status = super::until(&format!("ftx {typed} ends"), || self.child.try_wait().unwrap());
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
-        self.has_not_panicked();
         let text = |stream| self.lines(stream).join("\n");
         Ran { code: status.code(), out: text(Stream::Out), err: text(Stream::Err), typed }
     }
@@ -107,14 +106,6 @@ impl Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
-        self.has_not_panicked();
-    }
-
-    /// Whatever is done to it, no thread of it panics.
-    #[track_caller]
-    pub(crate) fn has_not_panicked(&self) {
-        let said = self.lines(Stream::Err).join("\n");
-        assert!(!said.contains("panicked at"), "ftx {}:\n{said}", self.typed);
     }
 
     fn said(&self, stream: Stream) -> &Said {
@@ -129,6 +120,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said = self.lines(Stream::Err).join("\n");
+        // Whatever was done to it; a test that fails already has something else to say.
+        let panicked = said.contains("panicked at") && !std::thread::panicking();
+        assert!(!panicked, "ftx {}:\n{said}", self.typed);
     }
 }
 
