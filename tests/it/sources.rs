@@ -33,6 +33,8 @@ fn push_while(change: impl FnOnce(&Home)) -> (Ran, Home, Home) {
     change(&bob);
     sluice.open();
     let ran = pushing.end();
+    let failed = node.events("failed");
+    assert!(failed.is_empty(), "{failed:?}");
     node.event("received");
     (ran, bob, alice)
 }

@@ -339,3 +339,17 @@ fn staging_that_nobody_waits_for_any_more_is_cleared() {
     drop(open(home.path()));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
+
+/// Which another writer may have had in its queue.
+#[test]
+fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let partial = open(home.path());
+    partial.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&partial, 0, &bytes, 0..1).unwrap();
+    Writer::new(&partial).give_up(0, Fault::new(FaultKind::Other, "it changed")).unwrap();
+    write(&partial, 0, &bytes, 1..2).unwrap();
+    assert!(matches!(partial.settle().unwrap().remove(0).1, Outcome::Failed(_)));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
