@@ -281,16 +281,21 @@ fn confirm(
 ) -> Result<Sent, FlowFault> {
     let entries: Vec<Entry> = lock(&ledger.found).iter().map(|found| found.entry.clone()).collect();
     let mut digests = vec![None; entries.len()];
-    let mut claimed = false;
+    let mut asked_for = vec![false; entries.len()];
     for (entry, digest) in lock(&ledger.digests).iter() {
         digests[*entry as usize] = *digest;
-        claimed |= digest.is_none() && outcomes.get(*entry as usize).is_some_and(Outcome::is_good);
+        asked_for[*entry as usize] = true;
     }
+    // Nobody has in place what was never sent, unless it said at once that it was there.
+    let claimed = (0..entries.len()).zip(&outcomes).any(|(at, outcome)| {
+        let there = *outcome == Outcome::Unchanged;
+        let fits = if asked_for[at] { digests[at].is_some() && !there } else { there };
+        entries[at].has_bytes() && outcome.is_good() && !fits
+    });
     let mut statement = Statement::of(transfer);
     for ((entry, outcome), digest) in entries.iter().zip(&outcomes).zip(&digests) {
         statement.add(entry, outcome, *digest);
     }
-    // Nobody has in place what was never sent.
     if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
         let text = "the receiver's receipt does not fit what was sent";
         return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
