@@ -31,6 +31,8 @@ pub(crate) enum Mishap {
     Reset,
     /// It ends this way only.
     Truncated,
+    /// Nothing is carried any more, either way, and nobody is told.
+    Dead,
     /// One bit becomes another.
     Flipped { bit: u8 },
     /// A segment of at most so many bytes comes twice.
@@ -91,12 +93,18 @@ struct Both {
     heard: Mutex<Instant>,
     /// Whether it ends without a good-bye.
     reset: AtomicBool,
+    /// Whether what comes is swallowed.
+    dead: AtomicBool,
 }
 
 impl Line {
     /// Relays both ways until both have ended.
     fn between(near: TcpStream, far: TcpStream, trouble: Option<Trouble>) {
-        let both = Arc::new(Both { heard: Mutex::new(Instant::now()), reset: AtomicBool::new(false) });
+        let both = Arc::new(Both {
+            heard: Mutex::new(Instant::now()),
+            reset: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+        });
         for way in [Way::There, Way::Back] {
             let (near, far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
             let (from, to) = if way == Way::There { (near, far) } else { (far, near) };
@@ -115,6 +123,10 @@ impl Line {
             Mishap::Reset => return self.reset(),
             Mishap::Truncated => {
                 self.to.shutdown(Shutdown::Write)?;
+                return io::copy(&mut &self.from, &mut io::sink()).map(drop);
+            }
+            Mishap::Dead => {
+                self.both.dead.store(true, Ordering::Release);
                 return io::copy(&mut &self.from, &mut io::sink()).map(drop);
             }
             Mishap::Flipped { bit } => {
@@ -177,6 +189,9 @@ impl Line {
     }
 
     fn pass(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.both.dead.load(Ordering::Acquire) {
+            return Ok(());
+        }
         (&self.to).write_all(bytes)
     }
 
@@ -192,7 +207,7 @@ impl Line {
 
     /// Ends what goes on from here, or both ways at once.
     fn close(&self, how: Shutdown) -> io::Result<()> {
-        if self.both.reset.load(Ordering::Acquire) {
+        if self.both.reset.load(Ordering::Acquire) || self.both.dead.load(Ordering::Acquire) {
             return Ok(());
         }
         if how == Shutdown::Both {
