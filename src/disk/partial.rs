@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions};
@@ -32,6 +32,13 @@ pub const STAGING: &str = ".ftx-partial";
 
 /// How often staging is opened again where it was cleared just then.
 const MOST_TRIES: u32 = 20;
+
+/// How long another transfer of the same is waited for: mostly its connection is lost and it only
+/// notes what it has, for the one that waits to go on with.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether that has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long what a transfer left is kept for somebody to go on with.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -54,6 +61,8 @@ pub struct Partial {
     by_content: AtomicBool,
     /// Whether settling has begun and not come to its end: staging is then not to be cleared.
     settling: AtomicBool,
+    /// Whether it has been left: the folder may be another transfer's by now.
+    left: AtomicBool,
     _lock: File,
 }
 
@@ -110,7 +119,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Partial {
     /// Opens the staging of what `sender` sends under the names that `set` stands for, with what
-    /// an earlier try left. Where another transfer of the same is under way, a fresh one.
+    /// an earlier try left. Where another transfer of the same is under way, and does not end
+    /// soon, a fresh one, which nobody can go on with.
     ///
     /// # Errors
     /// A disk fault.
@@ -127,10 +137,14 @@ impl Partial {
                 }
             }
         };
-        let opened = open(&key).and_then(|opened| match opened {
-            Some(partial) => Ok(Some(partial)),
-            None => open(&format!("{key}-{transfer}")),
-        });
+        let end = Instant::now() + ENDING;
+        let opened = loop {
+            match open(&key) {
+                Ok(None) if Instant::now() < end => std::thread::sleep(LOOK),
+                Ok(None) => break open(&format!("{key}-{transfer}")),
+                opened => break opened,
+            }
+        };
         match opened {
             Ok(Some(partial)) => Ok(partial),
             Ok(None) => Err(Fault::new(FaultKind::Busy, "the same transfer is under way already")),
@@ -187,6 +201,7 @@ impl Partial {
             entries: AtomicU64::new(0),
             by_content: AtomicBool::new(false),
             settling: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             _lock: lock,
         }))
     }
@@ -317,6 +332,13 @@ impl Partial {
         if self.settling.load(Ordering::Acquire) {
             return true;
         }
+        if is_fresh(&self.area_name) {
+            return false;
+        }
+        // Also what has not been offered again yet.
+        if !self.kept.is_empty() {
+            return true;
+        }
         // A pipe begins anew each time: what came of it is worth nothing.
         lock(&self.slots).iter().filter(|slot| slot.entry.kind != EntryKind::Stream).any(|slot| match &slot.state {
             State::Open(work) => work.got > 0,
@@ -370,6 +392,7 @@ impl Partial {
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
     pub fn leave(&self) {
+        self.left.store(true, Ordering::Release);
         if self.holds_something() {
             let _ = self.checkpoint();
         } else {
@@ -383,6 +406,15 @@ impl Partial {
         let mut journal = lock(&self.journal);
         sync_all_below(&self.data)?;
         journal.synced()
+    }
+}
+
+/// Opened for somebody who is gone: nobody else clears it.
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.left.load(Ordering::Acquire) && !self.holds_something() {
+            let _ = self.clear();
+        }
     }
 }
 
@@ -433,6 +465,11 @@ fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a folder in staging is one transfer's alone: no later one will look for it.
+fn is_fresh(name: &str) -> bool {
+    name.contains('-')
 }
 
 /// Whether a folder in staging is named as we name them: 32 hexadecimal digits, perhaps with a

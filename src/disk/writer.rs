@@ -40,7 +40,7 @@ impl Writer {
     /// # Errors
     /// A protocol fault for what was not offered; a disk fault.
     pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        let path = self.expect(entry, chunk)?;
+        let Some(path) = self.expect(entry, chunk)? else { return Ok(()) };
         let file = self.file(entry, &path)?;
         let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
         written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
@@ -99,13 +99,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Checks that a chunk belongs to what was accepted; says where it goes.
-    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
+    /// Checks that a chunk belongs to what was accepted; says where it goes, if it still matters.
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<Option<RelPath>, Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slot(&mut slots, entry)?;
         let path = slot.entry.path.clone();
-        let State::Open(work) = &mut slot.state else {
-            return Err(Fault::protocol("bytes of an entry that needs none"));
+        let work = match &mut slot.state {
+            State::Open(work) => work,
+            // Given up, by another writer, while this chunk was waiting.
+            State::Failed(_) => return Ok(None),
+            _ => return Err(Fault::protocol("bytes of an entry that needs none")),
         };
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
@@ -136,7 +139,7 @@ impl Writer {
             });
             work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
         }
-        Ok(path)
+        Ok(Some(path))
     }
 
     /// Notes a chunk that has been written.
@@ -144,8 +147,10 @@ impl Writer {
         {
             let mut slots = lock(&self.partial.slots);
             let slot = slot(&mut slots, entry)?;
-            let State::Open(work) = &mut slot.state else {
-                return Err(Fault::protocol("bytes of an entry that has ended"));
+            let work = match &mut slot.state {
+                State::Open(work) => work,
+                State::Failed(_) => return Ok(()),
+                _ => return Err(Fault::protocol("bytes of an entry that has ended")),
             };
             let index = chunk.index() as usize;
             if work.chunks.len() <= index {

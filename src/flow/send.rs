@@ -313,8 +313,10 @@ fn confirm(
     let mut claimed = false;
     for (place, (entry, outcome)) in entries.iter().zip(&outcomes).enumerate() {
         let digest = sent.next_if(|(sent, _)| *sent as usize == place);
-        // Nobody has in place what was never sent.
-        claimed |= digest.is_some_and(|(_, digest)| digest.is_none()) && outcome.is_good();
+        let there = *outcome == Outcome::Unchanged;
+        let fits = digest.map_or(there, |(_, digest)| digest.is_some() && !there);
+        // Nobody has in place what was never sent, unless it said at once that it was there.
+        claimed |= entry.has_bytes() && outcome.is_good() && !fits;
         statement.add(entry, outcome, digest.and_then(|(_, digest)| *digest));
     }
     if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {

@@ -18,6 +18,8 @@ mod durable;
 mod hostile;
 mod hostile_receiver;
 mod house_plan;
+#[cfg(unix)]
+mod killed;
 #[cfg(target_os = "linux")]
 mod lan;
 mod manual;
@@ -26,10 +28,13 @@ mod odd_names;
 #[cfg(unix)]
 mod output;
 mod policy;
+mod proxy;
 mod pull;
 mod push;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod sources;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]

@@ -433,3 +433,59 @@ fn transfers_that_begin_and_end_at_once_do_not_get_in_each_others_way() {
         }
     });
 }
+
+/// A sender that lost its connection is back before the receiver has noticed that it was gone.
+#[test]
+fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let first = open(home.path());
+    first.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..1).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| open(home.path()).admit(vec![file("big", bytes.len())]).unwrap());
+        first.leave();
+        drop(first);
+        assert_eq!(
+            second.join().unwrap(),
+            [Have::Chunks(vec![crate::base::manifest::ChunkRun { first: 0, count: 1 }])]
+        );
+    });
+}
+
+#[test]
+fn what_was_kept_outlives_a_try_that_ends_before_it_is_offered_again() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let first = open(home.path());
+    first.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..1).unwrap();
+    first.leave();
+    drop(first);
+    open(home.path()).leave();
+    drop(open(home.path()));
+    let have = open(home.path()).admit(vec![file("big", bytes.len())]).unwrap();
+    assert!(matches!(have[0], Have::Chunks(_)), "{have:?}");
+}
+
+/// The connection may be gone before its staging is open.
+#[test]
+fn staging_that_nobody_waits_for_any_more_is_cleared() {
+    let home = tempfile::tempdir().unwrap();
+    drop(open(home.path()));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+/// Which another writer may have had in its queue.
+#[test]
+fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
+    let partial = open(home.path());
+    partial.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&partial, 0, &bytes, 0..1).unwrap();
+    Writer::new(&partial).give_up(0, Fault::new(FaultKind::Other, "it changed")).unwrap();
+    write(&partial, 0, &bytes, 1..2).unwrap();
+    assert!(matches!(partial.settle().unwrap().remove(0).1, Outcome::Failed(_)));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}

@@ -64,6 +64,11 @@ impl Home {
         path
     }
 
+    /// Removes a folder in it with everything below.
+    pub(crate) fn remove(&self, below: &str) {
+        fs::remove_dir_all(self.path(below)).unwrap();
+    }
+
     /// Reads a file in it.
     #[track_caller]
     pub(crate) fn read(&self, below: &str) -> Vec<u8> {
