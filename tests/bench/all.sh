@@ -27,12 +27,13 @@ for script in "${scripts[@]}"; do
 done
 
 echo
-echo "$("$ftx" --version), $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), Linux $(uname -r), $(date -u +%F)"
+processor=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
+echo "$("$ftx" --version), $(nproc) x $processor, Linux $(uname -r), $(date -u +%F)"
 echo
 echo "| case | measured | ratio | target | |"
 echo "| --- | --- | --- | --- | --- |"
 cat "$BENCH_ROWS"
 echo
 count() { grep -c "| $1[^|]* |\$" "$BENCH_ROWS" || true; }
-echo "reached $(count reached), missed $(count missed), skipped $(count skipped), not there yet $(count 'not there yet'), broke $(count broke)"
+for word in reached missed skipped "not there yet" broke; do echo "$word: $(count "$word")"; done
 exit $broken

@@ -35,9 +35,11 @@ compare() {
     done
   done
   text=$(calc "$(size_of "$work/text") / 1e6") random=$(calc "$2 * 1.048576")
-  judge "source code, $title" "$(per_second "$text" "text-auto-$1"), without $(per_second "$text" "text-off-$1") MB/s" \
+  judge "source code, $title" \
+    "$(per_second "$text" "text-auto-$1"), without $(per_second "$text" "text-off-$1") MB/s" \
     "$(fixed 2 "$(seconds "text-off-$1") / $(seconds "text-auto-$1")")" ">= 3"
-  judge "incompressible, $title" "$(per_second "$random" "random-auto-$1"), without $(per_second "$random" "random-off-$1") MB/s" \
+  judge "incompressible, $title" \
+    "$(per_second "$random" "random-auto-$1"), without $(per_second "$random" "random-off-$1") MB/s" \
     "$(fixed 3 "$(seconds "random-off-$1") / $(seconds "random-auto-$1")")" ">= 0.98"
 }
 per_second() { fixed 1 "$1 / $(seconds "$2")"; }

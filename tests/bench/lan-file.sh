@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 mib=${1:-1024} runs=${2:-3}
 begin "one $mib MiB file over 1 Gbit/s" root ip tc iperf3 scp sshd ssh-keygen
+needs_room $((mib * 2))
 file=$work/file
 random_file "$mib" "$file"
 mkdir "$work/scp"

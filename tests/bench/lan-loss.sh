@@ -33,6 +33,7 @@ carried() { fixed 0 "$(median 1 "$work/time/$1")"; }
 against() { fixed 2 "$(mbit "$1") / $(median 1 "$work/time/cubic")"; }
 judge "$title" "ftx $(mbit ftx), one cubic $(carried cubic)${bbr:+, one BBR $(carried bbr)} Mbit/s" "$(against ftx)" ">= 3"
 for connections in "${variants[@]}"; do
-  row "$title, --connections $connections" "ftx $(mbit "ftx-$connections") Mbit/s" "$(against "ftx-$connections")" "" "for comparison"
+  row "$title, --connections $connections" "ftx $(mbit "ftx-$connections") Mbit/s" "$(against "ftx-$connections")" "" \
+    "for comparison"
 done
 [ ${#variants[@]} -gt 0 ] || row "$title, --connections" "" "" "" "not there yet"

@@ -57,6 +57,17 @@ need() {
   done
 }
 
+# Whether there is room for so many MiB: in the file system, and in memory if it lives there.
+has_room() {
+  local free
+  free=$(df --output=avail -m "$room" | tail -1)
+  [ "$(df --output=fstype "$room" | tail -1)" != tmpfs ] ||
+    free=$(awk -v free="$free" '/^MemAvailable/ { most = int($2 / 1024) - 2048; print(most < free ? most : free) }' \
+      /proc/meminfo)
+  [ "$free" -gt "$1" ]
+}
+needs_room() { has_room "$1" || skip "$room has no $1 MiB to spare (ROOM=DIR takes another place)"; }
+
 skip() { row "$title" "" "" "" "skipped: $*"; exit 0; }
 
 # Whether `ftx push` has a flag.
@@ -139,7 +150,8 @@ start_sshd() {
   mkdir -p /run/sshd 2>/dev/null || true   # sshd refuses to start without it
   for key in user host; do ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/$key"; done
   "${at_receiver[@]}" "$(sshd_path)" -D -f /dev/null -p "$sshport" -h "$work/ssh/host" -o ListenAddress="$there" \
-    -o UsePAM=no -o Subsystem="sftp internal-sftp" -o AuthorizedKeysFile="$work/ssh/user.pub" -o StrictModes=no -o PidFile=none 2>"$work/ssh/log" </dev/null &
+    -o UsePAM=no -o Subsystem="sftp internal-sftp" -o AuthorizedKeysFile="$work/ssh/user.pub" -o StrictModes=no \
+    -o PidFile=none 2>"$work/ssh/log" </dev/null &
   sshd=$!
   started+=("$sshd")
   within 10 listening "$sshport" || die "sshd does not come up: $(cat "$work/ssh/log")"
@@ -286,8 +298,8 @@ median() {
 # The most memory a running process has had, in MiB.
 most_memory() { awk '/^VmHWM/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 
-calc() { awk "BEGIN { printf \"%.6g\", $1 }"; }
-fixed() { awk "BEGIN { printf \"%.$1f\", $2 }"; }
+calc() { awk "BEGIN { printf \"%.6g\", ($1) }"; }
+fixed() { awk "BEGIN { printf \"%.$1f\", ($2) }"; }
 holds() { awk "BEGIN { exit !($1) }"; }
 
 # judge CASE MEASURED RATIO TARGET: TARGET is `>= N` or `<= N`, with a unit if you like.

@@ -10,6 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 small=${1:-256} large=${2:-8192} entries=${3:-1000000}
 begin "memory" /usr/bin/time
+needs_room $((large > entries / 128 ? large : entries / 128))
 
 # weigh CASE LIMIT PATH: pushes to a node that has done nothing else.
 weigh() {
@@ -20,7 +21,8 @@ weigh() {
   sender=$(fixed 1 "$(tail -1 "$work/most") / 1024") receiver=$(most_memory "$node")
   stop_node
   forget_received
-  judge "$title" "sender $sender MiB, receiver $receiver MiB" "$(printf '%s\n' "$sender" "$receiver" | sort -g | tail -1)" "<= $2 MiB"
+  judge "$title" "sender $sender MiB, receiver $receiver MiB" \
+    "$(calc "$sender > $receiver ? $sender : $receiver")" "<= $2 MiB"
 }
 
 random_file "$small" "$work/small"

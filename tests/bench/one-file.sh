@@ -9,6 +9,7 @@
 mib=${1:-2048} runs=${2:-5}
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || true)   # not a wrapper: it would be timed, too
 begin "one $mib MiB file" scp sshd ssh-keygen
+needs_room $((mib * 2))
 file=$work/file
 random_file "$mib" "$file"
 mkdir "$work/scp"

@@ -2,16 +2,17 @@
 # A large sparse file whose push is killed at 90 %, and the same command again: how soon bytes are written
 # again, counted from the command's start, and how many moved in all of it.
 #
-#   tests/bench/resume.sh [MIB] [RUNS]
+#   tests/bench/resume.sh [MIB] [RUNS] [at-once]
 #
+# The command comes again once the receiver has given the first try up, which on a disk means that it has
+# synced what it has; with `at-once`, at once.
 # What arrives is not sparse. Where /dev/shm is too small for it, or memory is, /var/tmp takes its place; ROOM overrides.
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
-mib=${1:-20480} runs=${2:-1}
-free=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
-if [ -z "${ROOM:-}" ] && [ "$free" -lt $((mib + 4096)) ]; then room=/var/tmp; fi
-begin "resume of a $mib MiB file at 90 %, in $room"
-[ "$(df --output=avail -m "$room" | tail -1)" -gt $((mib + 1024)) ] || skip "$room has no $mib MiB to spare"
+mib=${1:-20480} runs=${2:-1} when=${3:-later}
+[ -n "${ROOM:-}" ] || has_room "$mib" || room=/var/tmp
+begin "resume of a $mib MiB file at 90 %, in $room${3:+, $3}"
+needs_room "$mib"
 options=(); if has_flag --compress; then options=(--compress off); fi   # else nothing but zeros would hardly flow
 
 # Bytes of what has arrived that are really there.
@@ -19,9 +20,12 @@ arrived() { find "$work/in" -name file -printf '%b\n' 2>/dev/null | awk '{ sum +
 # past BYTES: whether more than that has arrived.
 past() { [ "$(arrived)" -gt "$1" ]; }
 
+# given_up: whether the node has ended as many tries as were killed.
+given_up() { [ "$(grep -c '"event":"failed"' "$work/up")" -ge "$run" ]; }
+
 size=$((mib << 20))
 start_node
-for _ in $(seq "$runs"); do
+for run in $(seq "$runs"); do
   forget_received
   rm -f "$work/file"
   truncate -s "$size" "$work/file"   # its time is new: another file than the run before
@@ -31,7 +35,7 @@ for _ in $(seq "$runs"); do
   within 600 past $((size * 9 / 10)) || die "90 % never arrived"
   kill -9 "$first" || die "the push ended before 90 %"
   wait "$first" 2>/dev/null || true
-  ends=("$node"); within 60 calm || die "the node does not come to rest"
+  [ "$when" = at-once ] || within 300 given_up || die "the node does not give the first try up"
   kept=$(arrived) || die "what arrived is gone"
 
   begun=$EPOCHREALTIME
@@ -45,7 +49,9 @@ for _ in $(seq "$runs"); do
   echo "$flows $(field bytes_moved <"$work/again") $kept $took" >>"$work/time/resume"
 done
 
-judge "$title, bytes flow again" "after $(fixed 2 "$(median 1 "$work/time/resume")") s, done in $(fixed 1 "$(median 4 "$work/time/resume")") s" \
-  "$(fixed 2 "$(median 1 "$work/time/resume")")" "<= 1 s"
-judge "$title, moved" "$(fixed 1 "$(median 3 "$work/time/resume") * 100 / $size") % was there, $(fixed 0 "$(median 2 "$work/time/resume") / 1048576") MiB moved" \
-  "$(fixed 2 "$(median 2 "$work/time/resume") * 100 / $size")" "<= 10.5 %"
+of() { median "$1" "$work/time/resume"; }
+judge "$title, bytes flow again" "after $(fixed 2 "$(of 1)") s, done in $(fixed 1 "$(of 4)") s" "$(fixed 2 "$(of 1)")" "<= 1 s"
+# The push is killed a little after 90 %: no more than half a percent may move that was there.
+had=$(fixed 2 "$(of 3) * 100 / $size")
+judge "$title, moved" "$had % was there, $(fixed 0 "$(of 2) / 1048576") MiB moved" \
+  "$(fixed 2 "$(of 2) * 100 / $size")" "<= $(fixed 2 "100 - $had + 0.5") %"

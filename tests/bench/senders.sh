@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 senders=${1:-16} mib=${2:-64} runs=${3:-5}
 begin "$senders senders of $mib MiB at once"
+needs_room $((senders * mib * 2))
 mkdir "$work/files"
 for i in $(seq "$senders"); do
   random_file "$mib" "$work/files/$i"
