@@ -116,23 +116,30 @@ within() {
 
 # --- The receiver, and the rivals' servers ---------------------------------------------------------
 
-# start_node: a node that accepts everything into $work/in; sets node (its pid), port and name.
+# start_node [plain]: a node that accepts everything into $work/in; sets node (its pid), port and name. A plain
+# one says what happened in words, one line a transfer, and not every entry in JSON.
 start_node() {
-  name=bench-$$-${#started[@]}
+  local output=(--json)
+  port=0 name=bench-$$-${#started[@]}
   mkdir -p "$work/receiver"
+  if [ "${1:-}" = plain ]; then output=() port=$(free_port); fi
   "${at_receiver[@]}" env HOME="$work/receiver" XDG_CONFIG_HOME="$work/receiver/.config" \
-    "$ftx" up --interface "$iface" --name "$name" --port 0 --accept all --dir "$work/in" --json \
+    "$ftx" up --interface "$iface" --name "$name" --port "$port" --accept all --dir "$work/in" "${output[@]}" \
     >"$work/up" 2>"$work/up.err" </dev/null &
   node=$!
   started+=("$node")
-  within 10 grep -q '"event":"up"' "$work/up" || die "the node does not come up: $(cat "$work/up.err")"
-  port=$(field port <"$work/up")
+  if [ "$port" = 0 ]; then
+    within 10 grep -q '"event":"up"' "$work/up" || die "the node does not come up: $(cat "$work/up.err")"
+    port=$(field port <"$work/up")
+  else
+    within 10 listening "$port" || die "the node does not come up: $(cat "$work/up.err")"
+  fi
 }
 
-# stop_node: ends it as Ctrl-C does not (a background job ignores that), but as politely.
+# stop_node: ends it politely.
 stop_node() {
   kill "$node" 2>/dev/null || true
-  within 5 gone "$node" || die "the node does not end"
+  within 20 gone "$node" || die "the node does not end"
   wait "$node" 2>/dev/null || true
 }
 

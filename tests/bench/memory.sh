@@ -16,7 +16,7 @@ needs_room $((large > entries / 128 ? large : entries / 128))
 weigh() {
   local sender receiver
   title=$1
-  start_node
+  start_node plain
   /usr/bin/time -f %M -o "$work/most" "$ftx" push --quiet --interface "$iface" "$3" "[$there:$port]" >/dev/null
   sender=$(fixed 1 "$(tail -1 "$work/most") / 1024") receiver=$(most_memory "$node")
   stop_node

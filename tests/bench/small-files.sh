@@ -16,7 +16,7 @@ small_files "$files" "$bytes" "$work/tree"
 
 rsync_push() { rsync -a "$work/tree" "rsync://$there:$rsyncport/in/"; }
 
-start_node
+start_node plain
 start_rsync
 for run in $(seq "$runs"); do
   forget_received
