@@ -77,14 +77,14 @@ clean() {
   trap '' INT TERM HUP
   local pid space
   for pid in $(below $$); do kill "$pid" 2>/dev/null || true; done
+  within 3 all_gone || for pid in $(below $$); do kill -9 "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
   if [ -n "$net" ]; then
     for space in "$net-a" "$net-b"; do
       for pid in $(ip netns pids "$space" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
       ip netns del "$space" 2>/dev/null || true
     done
   fi
-  within 3 all_gone || for pid in $(below $$); do kill -9 "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
   [ -z "$work" ] || rm -rf "$work"
 }
 
