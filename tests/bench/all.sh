@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every benchmark, each with the table's sizes, and one summary. Half an hour on two cores that do nothing else;
-# about 12 GiB of memory at the highest.
+# up to 20 GiB of room, in memory or (resume.sh) on disk.
 #
 #   cargo build --release && tests/bench/all.sh [SCRIPT…]
 # shellcheck source=tests/bench/lib.sh
