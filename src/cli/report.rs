@@ -95,7 +95,9 @@ pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
 
 /// Whether the bytes of anything were checked.
 fn moved_any(summary: &Summary) -> bool {
-    summary.each().any(|(entry, outcome)| entry.has_bytes() && (is_placed(outcome) || matches!(outcome, Outcome::Equal)))
+    summary
+        .each()
+        .any(|(entry, outcome)| entry.has_bytes() && (is_placed(outcome) || matches!(outcome, Outcome::Equal)))
 }
 
 /// Whether it came and is in place now.
