@@ -103,7 +103,6 @@ pub async fn dial(
 
 async fn reach(tls: &Tls, address: SocketAddr, expected: Option<PeerId>) -> Result<Link, DialFault> {
     let tcp = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| DialFault::TimedOut)?.map_err(connect)?;
-    tcp.set_nodelay(true).map_err(DialFault::Other)?;
     let link = tls.connect(tcp, HANDSHAKE).await.map_err(|fault| match fault {
         TlsFault::Foreign => DialFault::Foreign,
         TlsFault::Slow => DialFault::TimedOut,
