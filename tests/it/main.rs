@@ -23,6 +23,7 @@ mod manual;
 mod names;
 mod odd_names;
 mod policy;
+#[cfg(unix)]
 mod proxy;
 mod pull;
 mod push;
