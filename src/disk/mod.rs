@@ -4,6 +4,7 @@
 pub mod folder;
 mod journal;
 pub mod partial;
+pub mod peek;
 pub mod reader;
 pub mod root;
 mod settle;

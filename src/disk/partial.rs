@@ -57,6 +57,8 @@ pub struct Partial {
     pub(super) bytes: AtomicU64,
     pub(super) unsynced: AtomicU64,
     pub(super) entries: AtomicU64,
+    /// Whether equal size and time are not enough.
+    by_content: AtomicBool,
     /// Whether settling has begun and not come to its end: staging is then not to be cleared.
     settling: AtomicBool,
     /// Whether it has been left: the folder may be another transfer's by now.
@@ -80,6 +82,10 @@ pub(super) enum State {
     Staged(EntryDigest),
     /// An equal file is in place.
     Equal,
+    /// Something else is in place, and stays.
+    Skipped,
+    /// A file with the same bytes is in place.
+    Same(EntryDigest),
     /// It will not come.
     Failed(Fault),
 }
@@ -94,6 +100,8 @@ pub(super) struct Work {
     pub(super) short: Option<u32>,
     pub(super) number: Option<u32>,
     pub(super) end: Option<End>,
+    /// The digest of a file in place that may be the same.
+    pub(super) candidate: Option<EntryDigest>,
 }
 
 /// What the sender says of an entry when it is through.
@@ -117,8 +125,7 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn open(root: &Root, sender: PeerId, set: &[u8; 32], transfer: TransferId) -> Result<Self, Fault> {
-        let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
-        let key = HEXLOWER.encode(&key[..16]);
+        let key = area_of(sender, set);
         let doing = format!("preparing {}", root.shown().join(STAGING).display());
         let open = |name: &str| {
             // A transfer that ends just now may clear the folder under our hands.
@@ -162,8 +169,10 @@ impl Partial {
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
         let kept = match area.open_with("journal", &super::root::read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std()),
-            Err(_) => HashMap::new(),
+            Ok(old) => journal::load(&old.into_std())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            // What cannot be read now is not worthless.
+            Err(error) => return Err(error),
         };
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
@@ -190,10 +199,16 @@ impl Partial {
             bytes: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            by_content: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             left: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// From now on, what is in place is equal only if its bytes are.
+    pub fn compare_contents(&self) {
+        self.by_content.store(true, Ordering::Relaxed);
     }
 
     /// Takes the next entries of the manifest and says what is there of each already.
@@ -201,10 +216,12 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn admit(&self, page: Vec<Entry>) -> Result<Vec<Have>, Fault> {
+        let by_content = self.by_content.load(Ordering::Relaxed);
         let mut there = settle::Place::new(&self.root);
         let mut staged = Folders::new(self.data.clone());
         let mut haves = Vec::with_capacity(page.len());
         let mut slots = Vec::with_capacity(page.len());
+        let mut begun_anew = false;
         for entry in page {
             // Only a keyed hash of each path is kept: a million paths would be too much.
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
@@ -213,21 +230,42 @@ impl Partial {
             if !self.kept.is_empty() {
                 self.clear_other_kind(&entry, &mut staged)?;
             }
+            let is_file = matches!(entry.kind, EntryKind::File { .. });
+            let candidate = if by_content && is_file { there.digest_of(&entry) } else { None };
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
-                EntryKind::File { .. } if there.has_equal(&entry) => State::Equal,
-                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
+                EntryKind::File { .. } if !by_content && there.has_equal(&entry) => State::Equal,
+                _ if candidate.is_none() && there.keeps_other(&entry.path) => State::Skipped,
+                EntryKind::File { .. } => {
+                    let mut work = self.resume(&entry, &mut staged)?;
+                    if work.got == 0 {
+                        work.candidate = candidate;
+                    }
+                    State::Open(Box::new(work))
+                }
                 EntryKind::Stream => State::Open(Box::default()),
             };
+            if matches!(&state, State::Open(work) if work.got == 0) && self.kept.contains_key(&entry.path) {
+                begun_anew = true;
+                let noted = lock(&self.journal).forget(&entry.path);
+                noted.map_err(|error| Fault::disk("writing the journal", &error))?;
+            }
             haves.push(match &state {
                 State::Equal => Have::Equal,
+                State::Skipped => Have::Skipped,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
+                State::Open(work) => work.candidate.map_or(Have::Nothing, Have::Digest),
                 _ => Have::Nothing,
             });
             if !matches!(state, State::Open(_)) {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             slots.push(Slot { entry, state });
+        }
+        if begun_anew {
+            // What the journal said of the old bytes must be gone before there are new ones, also
+            // after a power cut.
+            self.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
@@ -309,7 +347,8 @@ impl Partial {
         })
     }
 
-    /// Syncs everything, puts it into place without replacing anything, and clears the staging.
+    /// Syncs everything, puts it into place by the folder's rule for names that are taken, and
+    /// clears the staging.
     /// Returns each entry's outcome and, where bytes came, its digest.
     ///
     /// # Errors
@@ -317,24 +356,28 @@ impl Partial {
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
         self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
-        let mut staged = 0;
+        let mut same = Vec::new();
         let mut entries = Vec::with_capacity(slots.len());
         for Slot { entry, state } in slots {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
-                State::Staged(digest) => {
-                    staged += 1;
-                    (Outcome::Placed, Some(digest))
-                }
+                State::Staged(digest) => (Outcome::Placed, Some(digest)),
                 State::Equal => (Outcome::Unchanged, None),
+                State::Same(digest) => {
+                    same.push((entries.len(), digest));
+                    (Outcome::Equal, None)
+                }
+                State::Skipped => (Outcome::Skipped, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };
             entries.push((entry, outcome, digest));
         }
         let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
+        let mut settling = settle::Settling::new(&self.root, self.data.clone());
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
+        // Of these nothing was staged.
+        same.into_iter().for_each(|(place, digest)| entries[place].2 = Some(digest));
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.clear();
         Ok(entries)
@@ -357,6 +400,7 @@ impl Partial {
         }
     }
 
+    /// Makes everything staged, and the journal's word on it, survive a power cut.
     pub(super) fn checkpoint(&self) -> io::Result<()> {
         // Nothing is noted between the sync and the word that it has been.
         let mut journal = lock(&self.journal);
@@ -395,6 +439,12 @@ pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
         }
         Ok(())
     }
+}
+
+/// The folder in staging for what `sender` sends under the names that `set` stands for.
+pub(super) fn area_of(sender: PeerId, set: &[u8; 32]) -> String {
+    let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
+    HEXLOWER.encode(&key[..16])
 }
 
 /// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
@@ -449,7 +499,7 @@ pub(super) fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
     slots.get_mut(entry as usize).ok_or_else(|| Fault::protocol("an entry that was not offered"))
 }
 
-fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
+pub(super) fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
     let mut runs: Vec<ChunkRun> = Vec::new();
     for (index, _) in chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some()) {
         let index = index as u32;

@@ -1,15 +1,16 @@
-//! Putting what is staged into place: synced, renamed, never over anything.
+//! Putting what is staged into place: synced, then renamed; over something only where the owner of
+//! the folder chose so.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, Metadata};
 
 use super::partial::sync_all_below;
-use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
-use crate::base::digest::EntryDigest;
+use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -23,11 +24,12 @@ const SYNC_SINGLY: usize = 16;
 /// The folder that receives, asked for what is in place already.
 pub(super) struct Place {
     folders: Folders,
+    conflict: Conflict,
 }
 
 impl Place {
     pub(super) fn new(root: &Root) -> Self {
-        Self { folders: Folders::new(root.dir().clone()) }
+        Self { folders: Folders::new(root.dir().clone()), conflict: root.conflict() }
     }
 
     /// Whether a file of this name, or of its numbered names, has the size and time of `entry`.
@@ -42,8 +44,53 @@ impl Place {
             if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.shows(modified)) {
                 return true;
             }
+            if self.conflict == Conflict::Replace && gives_way(&metadata) {
+                // It is replaced, whatever stands beside it under a number.
+                return false;
+            }
         }
         false
+    }
+
+    /// Whether something has this name, or is a file where a folder on the way to it should be,
+    /// and is to stay.
+    pub(super) fn keeps_other(&mut self, path: &RelPath) -> bool {
+        if self.conflict != Conflict::Skip {
+            return false;
+        }
+        match self.folders.holding(path, Missing::Fail) {
+            Ok(dir) => dir.symlink_metadata(path.file_name().as_str()).is_ok(),
+            Err(error) => is_taken(&error),
+        }
+    }
+
+    /// The digest of the file of this name, if it has the size of `entry`, or else of the first of its
+    /// numbered names that has.
+    pub(super) fn digest_of(&mut self, entry: &Entry) -> Option<EntryDigest> {
+        let size = entry.size();
+        let dir = self.folders.holding(&entry.path, Missing::Fail).ok()?;
+        let name = entry.path.file_name();
+        for n in 0..=MOST_NUMBERS {
+            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
+            if metadata.is_file() && metadata.len() == size {
+                return digest(dir.open_with(candidate.as_str(), &read_nofollow()).ok()?, size);
+            }
+        }
+        None
+    }
+}
+
+/// The digest of a file, read from its beginning to its end; `None` where that fails.
+fn digest(mut file: File, size: u64) -> Option<EntryDigest> {
+    let (mut hashes, mut read, mut chunk) = (Vec::new(), 0, Vec::new());
+    loop {
+        chunk.clear();
+        read += (&mut file).take(CHUNK).read_to_end(&mut chunk).ok()? as u64;
+        if chunk.is_empty() {
+            return (read == size).then(|| EntryDigest::over(size, hashes.iter()));
+        }
+        hashes.push(ChunkHash::of(&chunk));
     }
 }
 
@@ -64,18 +111,21 @@ pub(super) enum Leftovers {
 pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
-    staged: usize,
+    conflict: Conflict,
+    /// Whether new folders are still to be synced when they move into place.
+    unsynced_folders: bool,
     /// What did not simply get its own name, by its path in the manifest.
     exceptions: BTreeMap<RelPath, Outcome>,
     shown: String,
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>, staged: usize) -> Self {
+    pub(super) fn new(root: &Root, data: Arc<Dir>) -> Self {
         Self {
             root: root.dir().clone(),
             data,
-            staged,
+            conflict: root.conflict(),
+            unsynced_folders: true,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
@@ -131,8 +181,12 @@ impl Settling {
         Ok(())
     }
 
-    fn sync(&self, entries: &[Settled]) -> io::Result<()> {
-        if self.staged > SYNC_SINGLY {
+    /// Has every file on the disk before any is in place.
+    fn sync(&mut self, entries: &[Settled]) -> io::Result<()> {
+        let staged = entries.iter().filter(|(.., digest)| digest.is_some()).count();
+        if staged > SYNC_SINGLY {
+            // There it takes everything, elsewhere only the files.
+            self.unsynced_folders = !cfg!(target_os = "linux");
             return sync_all_below(&self.data);
         }
         let mut staged = Folders::new(self.data.clone());
@@ -148,7 +202,8 @@ impl Settling {
     }
 
     /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
-    /// there is merged; a file whose name is taken gets a number, or nothing if it is equal.
+    /// there is merged; a file whose name is taken is dealt with by the folder's rule, or dropped
+    /// if it is equal.
     fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
         // All of them first: what is renamed while a folder is read may be passed over.
         let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
@@ -160,6 +215,9 @@ impl Settling {
                 Some(at) => at.join(&name).map_err(io::Error::other)?,
                 None => RelPath::from(name.clone()),
             };
+            if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
+                sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
+            }
             match rename_without_replacing(from, &name, to, &name) {
                 Ok(()) => {}
                 Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
@@ -183,6 +241,9 @@ impl Settling {
                 self.exceptions.insert(path.clone(), Outcome::Equal);
                 return Ok(());
             }
+            if n == 0 && self.resolved(from, to, name, path)? {
+                return Ok(());
+            }
             match rename_without_replacing(from, name, to, &candidate) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
@@ -196,6 +257,42 @@ impl Settling {
         let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
         self.exceptions.insert(path.clone(), Outcome::Failed(Fault::new(FaultKind::Disk, text)));
         Ok(())
+    }
+
+    /// Deals with a taken name where the owner of the folder wants no numbers. `false` where what
+    /// is there neither stays alone nor gives way.
+    fn resolved(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
+        let ours = from.symlink_metadata(name.as_str())?;
+        match self.conflict {
+            Conflict::Rename => Ok(false),
+            Conflict::Skip => {
+                if to.symlink_metadata(name.as_str()).is_err() {
+                    return Ok(false);
+                }
+                if ours.is_dir() {
+                    from.remove_dir_all(name.as_str())?;
+                } else {
+                    from.remove_file(name.as_str())?;
+                }
+                self.exceptions.insert(path.clone(), Outcome::Skipped);
+                Ok(true)
+            }
+            Conflict::Replace => {
+                if ours.is_dir() || !to.symlink_metadata(name.as_str()).is_ok_and(|there| gives_way(&there)) {
+                    return Ok(false);
+                }
+                // One step: whoever looks finds the old one or the new one.
+                match from.rename(name.as_str(), to, name.as_str()) {
+                    Ok(()) => {
+                        self.exceptions.insert(path.clone(), Outcome::Replaced);
+                        Ok(true)
+                    }
+                    // A folder by now.
+                    Err(error) if is_taken(&error) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 
     /// What became of `path`, if it is an exception or stands below a folder that is one.
@@ -213,12 +310,28 @@ impl Settling {
                     let rest = &path.as_str()[folder.as_str().len()..];
                     return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
                 }
-                Some(Outcome::Failed(fault)) => return Some(Outcome::Failed(fault.clone())),
+                Some(outcome @ (Outcome::Failed(_) | Outcome::Skipped)) => return Some(outcome.clone()),
                 _ => above = folder.parent(),
             }
         }
         None
     }
+}
+
+/// Syncs a folder that is to move into place whole, and the folders in it.
+fn sync_folders(dir: &Dir) -> io::Result<()> {
+    for child in dir.entries()? {
+        let child = child?;
+        if child.file_type()?.is_dir() {
+            sync_folders(&child.open_dir()?)?;
+        }
+    }
+    sync_folder(dir)
+}
+
+/// Whether what is in place may be replaced at all: a file, or a link, which is never followed.
+fn gives_way(there: &Metadata) -> bool {
+    there.is_file() || there.is_symlink()
 }
 
 /// Removes from staging every file that is not among `good` (sorted), and folders left empty.
@@ -292,10 +405,16 @@ fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Result<bool> {
     }
     let options = read_nofollow();
     let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
-    same_bytes(from.open_with(name.as_str(), &options)?, theirs)
+    let same = same_bytes(&from.open_with(name.as_str(), &options)?, &theirs)?;
+    #[cfg(unix)]
+    if same {
+        // Whoever wrote it need not have synced it, and ours is dropped for it.
+        theirs.sync_all()?;
+    }
+    Ok(same)
 }
 
-fn same_bytes(mut one: File, mut two: File) -> io::Result<bool> {
+fn same_bytes(mut one: &File, mut two: &File) -> io::Result<bool> {
     const STRIDE: u64 = 1 << 18;
     let (mut a, mut b) = (Vec::new(), Vec::new());
     loop {

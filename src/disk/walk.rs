@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
-use super::source::{FileId, Found, Go, Passed, Place, entry_kind, unused};
+use super::source::{FileId, Found, Go, Passed, Place, entry_kind, shown, unused};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
@@ -106,7 +106,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             }
         };
         if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
-            let from = crate::base::text::PeerText::new(&*typed);
+            let from = shown(&own);
             let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
             if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
                 return Go::Stop;

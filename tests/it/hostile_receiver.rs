@@ -16,7 +16,7 @@ use crate::house::process::{Process, Ran};
 /// Pushes `a` to whoever waits in the trap.
 fn push_to(trap: &Trap, bob: &Home) -> Process {
     bob.write("a", noise(1, 3 << 20));
-    bob.start(&["push", "a", &trap.at()])
+    bob.start(&["push", "a", &trap.at(), "--retry", "0"])
 }
 
 /// Waits for the end of a process without keeping the trap from talking.

@@ -9,9 +9,12 @@
 
 mod house;
 
+mod conflict;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
+#[cfg(target_os = "linux")]
+mod durable;
 mod hostile;
 mod hostile_receiver;
 mod house_plan;
@@ -22,6 +25,8 @@ mod lan;
 mod manual;
 mod names;
 mod odd_names;
+#[cfg(unix)]
+mod output;
 mod policy;
 #[cfg(unix)]
 mod proxy;

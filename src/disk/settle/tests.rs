@@ -13,7 +13,11 @@ use crate::disk::writer::Writer;
 const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
 
 fn open(home: &Path) -> Arc<Partial> {
-    let root = Root::open(home).unwrap();
+    open_with(home, Conflict::Rename)
+}
+
+fn open_with(home: &Path, conflict: Conflict) -> Arc<Partial> {
+    let root = Root::open(home).unwrap().on_conflict(conflict);
     Arc::new(Partial::open(&root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new()).unwrap())
 }
 
@@ -40,7 +44,11 @@ fn end(partial: &Arc<Partial>, entry: u32, bytes: &[u8]) -> Result<(), Fault> {
 }
 
 fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
-    let partial = open(home);
+    send_with(home, Conflict::Rename, path, bytes)
+}
+
+fn send_with(home: &Path, conflict: Conflict, path: &str, bytes: &[u8]) -> Outcome {
+    let partial = open_with(home, conflict);
     let have = partial.admit(vec![file(path, bytes.len())]).unwrap();
     if have[0] == Have::Nothing {
         write(&partial, 0, bytes, 0..usize::MAX).unwrap();
@@ -60,6 +68,80 @@ fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
     assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
     assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "staging is cleared");
+}
+
+#[test]
+fn a_taken_name_is_skipped_where_the_owner_chose_so() {
+    let home = tempfile::tempdir().unwrap();
+    let skip = |path: &str, bytes: &[u8]| send_with(home.path(), Conflict::Skip, path, bytes);
+    assert_eq!(skip("a.txt", b"one"), Outcome::Placed);
+    assert_eq!(skip("a.txt", b"one"), Outcome::Unchanged);
+    assert_eq!(skip("a.txt", b"other"), Outcome::Skipped);
+    fs::create_dir(home.path().join("folder")).unwrap();
+    assert_eq!(skip("folder", b"a file"), Outcome::Skipped);
+    assert_eq!(skip("folder/new", b"new"), Outcome::Placed, "folders are merged");
+    assert_eq!(skip("a.txt/below", b"x"), Outcome::Skipped, "a file stands on the way");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("folder", home.path().join("link")).unwrap();
+        assert_eq!(skip("link/below", b"x"), Outcome::Skipped, "a link stands on the way");
+        assert_eq!(skip("link", b"x"), Outcome::Skipped);
+    }
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
+    assert!(!home.path().join("folder/below").exists());
+    assert!(!home.path().join(".ftx-partial").exists(), "staging is cleared");
+}
+
+#[test]
+fn what_takes_a_name_meanwhile_stays_where_names_are_skipped() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open_with(home.path(), Conflict::Skip);
+    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
+    partial.admit(vec![file("a", 3), file("b", 3), folder, file("t/x", 1)]).unwrap();
+    for (entry, bytes) in [(0, &b"abc"[..]), (1, b"abc"), (3, b"x")] {
+        write(&partial, entry, bytes, 0..1).unwrap();
+        end(&partial, entry, bytes).unwrap();
+    }
+    fs::write(home.path().join("a"), "new").unwrap();
+    fs::write(home.path().join("b"), "abc").unwrap();
+    fs::write(home.path().join("t"), "no folder").unwrap();
+    let outcomes: Vec<_> = partial.settle().unwrap().into_iter().map(|(_, outcome, _)| outcome).collect();
+    assert_eq!(outcomes, [Outcome::Skipped, Outcome::Equal, Outcome::Skipped, Outcome::Skipped]);
+    assert_eq!(fs::read(home.path().join("a")).unwrap(), b"new");
+    assert_eq!(fs::read(home.path().join("t")).unwrap(), b"no folder");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_file_is_replaced_where_the_owner_chose_so_and_a_folder_never() {
+    let home = tempfile::tempdir().unwrap();
+    let replace = |path: &str, bytes: &[u8]| send_with(home.path(), Conflict::Replace, path, bytes);
+    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
+    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+    assert_eq!(replace("a.txt", b"one"), Outcome::Unchanged);
+    assert_eq!(replace("a.txt", b"other"), Outcome::Replaced, "whatever stands under a number");
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"other");
+    fs::create_dir(home.path().join("folder")).unwrap();
+    let numbered = |path: &str| Outcome::PlacedAs(RelPath::parse(path).unwrap());
+    assert_eq!(replace("folder", b"a file"), numbered("folder (1)"));
+    assert_eq!(replace("folder", b"a file"), Outcome::Unchanged, "and is known again");
+    assert_eq!(replace("a.txt/below", b"x"), numbered("a (2).txt/below"));
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"other");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_replaced_itself_and_not_what_it_leads_to() {
+    let (home, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(outside.path().join("theirs"), "precious").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("theirs"), home.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), home.path().join("way")).unwrap();
+    assert_eq!(send_with(home.path(), Conflict::Replace, "link", b"new"), Outcome::Replaced);
+    assert_eq!(fs::read(home.path().join("link")).unwrap(), b"new");
+    assert!(fs::symlink_metadata(home.path().join("link")).unwrap().is_file());
+    let beside = RelPath::parse("way (1)/theirs").unwrap();
+    assert_eq!(send_with(home.path(), Conflict::Replace, "way/theirs", b"new"), Outcome::PlacedAs(beside));
+    assert_eq!(fs::read(outside.path().join("theirs")).unwrap(), b"precious");
 }
 
 #[test]
@@ -261,6 +343,60 @@ fn nothing_of_an_earlier_try_shows_through() {
     assert_eq!(fs::read(home.path().join("big")).unwrap(), b"tiny");
     assert_eq!(fs::read(home.path().join("pipe")).unwrap(), b"short");
     assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
+}
+
+/// As a power cut leaves it: after the next start only what was synced counts.
+fn after_a_reboot(home: &Path) {
+    let area = fs::read_dir(home.join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
+    let mut journal = fs::read(area.join("journal")).unwrap();
+    journal[5..21].fill(0);
+    fs::write(area.join("journal"), journal).unwrap();
+}
+
+/// What the journal said of bytes that are gone must not be believed of those in their place.
+#[test]
+fn bytes_of_something_else_are_not_taken_for_those_of_an_earlier_try() {
+    let pipe = Entry { path: RelPath::parse("big").unwrap(), kind: EntryKind::Stream };
+    let size = 2 * CHUNK as usize;
+    let other_time = EntryKind::File { size: size as u64, modified: Stamp { seconds: 1, nanos: 0 }, executable: true };
+    let changed = Entry { path: RelPath::parse("big").unwrap(), kind: other_time };
+    for between in [pipe, changed] {
+        for power_cut in [false, true] {
+            let home = tempfile::tempdir().unwrap();
+            let first = open(home.path());
+            first.admit(vec![file("big", size)]).unwrap();
+            write(&first, 0, &vec![1; size], 0..1).unwrap();
+            first.leave();
+            drop(first);
+            let second = open(home.path());
+            assert_eq!(second.admit(vec![between.clone()]).unwrap(), [Have::Nothing]);
+            write(&second, 0, &vec![2; size], 0..1).unwrap();
+            // Killed: it does not leave in good order.
+            drop(second);
+            if power_cut {
+                after_a_reboot(home.path());
+            }
+            let third = open(home.path());
+            let have = third.admit(vec![file("big", size)]).unwrap();
+            assert_eq!(have, [Have::Nothing], "{:?}, power cut: {power_cut}", between.kind);
+        }
+    }
+}
+
+#[test]
+fn what_was_synced_is_gone_on_with_after_a_power_cut() {
+    let home = tempfile::tempdir().unwrap();
+    let size = 3 * CHUNK as usize;
+    let bytes = vec![1; size];
+    for (chunk, had) in [(0, 0), (1, 1), (2, 2)] {
+        let partial = open(home.path());
+        let have = partial.admit(vec![file("big", size)]).unwrap().remove(0);
+        assert_eq!(have.bytes_of(size as u64), had * CHUNK);
+        write(&partial, 0, &bytes, chunk..chunk + 1).unwrap();
+        partial.leave();
+        drop(partial);
+        after_a_reboot(home.path());
+    }
 }
 
 #[test]

@@ -171,6 +171,12 @@ impl Node {
         self.process.lines(Stream::Out).iter().filter_map(|line| object(line, kind)).collect()
     }
 
+    /// A folder as the node sees it, where that has a file system of its own there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn sees(&self, folder: &Path) -> PathBuf {
+        Path::new("/proc").join(self.process.id().to_string()).join("root").join(folder.strip_prefix("/").unwrap())
+    }
+
     /// The process.
     pub(crate) fn process(self) -> Process {
         self.process
