@@ -22,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::key::{Key, PublicKey};
 use super::socket;
+use crate::base::fault::plain;
 
 /// What both sides offer as application protocol (RFC 7301).
 const ALPN: &[u8] = b"ftx/1";
@@ -67,7 +68,7 @@ pub enum TlsFault {
     #[error("the other side did not finish the handshake")]
     Slow,
     /// The handshake failed otherwise.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed: {}", plain(.0))]
     Failed(#[source] io::Error),
 }
 
