@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
 use super::greet::Session;
-use super::intake::{Form, Intake};
+use super::intake::{Form, Hand, Intake};
 use super::limit::Limit;
 use super::pages::Weighed;
 use super::underway::Pulse;
@@ -68,14 +68,13 @@ pub(super) async fn hear_lane<S: AsyncRead + AsyncWrite>(mut session: Session<S>
 where
     ReadHalf<S>: AsyncRead + Unpin,
 {
+    let mut taking = Taking::default();
     loop {
-        let message = session.reader.next().await?;
-        ear.pulse.beat();
-        match message {
+        match taking.next(&mut session.reader, &ear).await? {
             Sending::KeepAlive => {}
             Sending::Abort(fault) => return Err(FlowFault::Theirs(fault)),
-            Sending::End => return Ok(()),
-            message => take(&mut session.reader, message, &ear).await?,
+            Sending::End => return taking.over().await,
+            message => taking.take(&mut session.reader, message, &ear).await?,
         }
     }
 }
@@ -85,12 +84,10 @@ async fn hear_all<R: AsyncRead + Unpin>(
     heard: &mpsc::Sender<Heard>,
     ear: &Ear,
 ) -> Result<(), FlowFault> {
-    let mut stage = Hearing::Offer;
+    let (mut stage, mut taking) = (Hearing::Offer, Taking::default());
     let (mut entries, mut bytes, mut left_out, mut weight, mut lanes) = (0usize, 0u64, 0, 0usize, 0);
     loop {
-        let message = reader.next().await?;
-        ear.pulse.beat();
-        match (message, stage) {
+        match (taking.next(reader, ear).await?, stage) {
             (Sending::KeepAlive, _) => {}
             (Sending::Abort(fault), _) => return Err(FlowFault::Theirs(fault)),
             (Sending::Offer { transfer, set }, Hearing::Offer) => {
@@ -124,9 +121,10 @@ async fn hear_all<R: AsyncRead + Unpin>(
             (Sending::Ticket(ticket), Hearing::Pages | Hearing::Rest) => tell(heard, Heard::Ticket(ticket)).await?,
             (Sending::Lanes(count), Hearing::Rest) if lanes == 0 && count as usize <= MAX_LANES => lanes = count,
             (Sending::End, Hearing::Rest) if ear.intake.get().is_some() => {
+                taking.over().await?;
                 return tell(heard, Heard::End { lanes }).await;
             }
-            (message, Hearing::Pages | Hearing::Rest) => take(reader, message, ear).await?,
+            (message, Hearing::Pages | Hearing::Rest) => taking.take(reader, message, ear).await?,
             _ => return Err(FlowFault::unexpected("what the sender says")),
         }
     }
@@ -140,40 +138,74 @@ enum Hearing {
     Rest,
 }
 
-/// Takes one message that carries, or ends, bytes.
-async fn take<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, message: Sending, ear: &Ear) -> Result<(), FlowFault> {
-    // Nothing that carries bytes has a place before the offer is accepted.
-    let intake = ear.intake.get().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
-    match message {
-        Sending::Chunk(head) => take_chunk(reader, head, head.length, Form::Plain, (ear, intake)).await,
-        Sending::Packed { head, packed } if packed < head.length => {
-            take_chunk(reader, head, packed, Form::Packed, (ear, intake)).await
+/// What a connection hands over with, once the offer is accepted.
+#[derive(Default)]
+struct Taking<'a>(Option<Hand<'a>>);
+
+impl<'a> Taking<'a> {
+    /// Takes one message that carries, or ends, bytes.
+    async fn take<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut FrameReader<R>,
+        message: Sending,
+        ear: &'a Ear,
+    ) -> Result<(), FlowFault> {
+        if self.0.is_none() {
+            self.0 = ear.intake.get().map(Intake::hand);
         }
-        Sending::EntryEnd { entry, size, digest } => intake.end(entry, End { size, digest }).await.map_err(|_| stuck()),
-        Sending::EntryGone { entry, fault } => intake.gone(entry, fault).await.map_err(|_| stuck()),
-        _ => Err(FlowFault::unexpected("what the sender says")),
+        // Nothing that carries bytes has a place before the offer is accepted.
+        let hand = self.0.as_mut().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
+        match message {
+            Sending::Chunk(head) => take_chunk(reader, (head, head.length), Form::Plain, ear, hand).await?,
+            Sending::Packed { head, packed } if packed < head.length => {
+                take_chunk(reader, (head, packed), Form::Packed, ear, hand).await?;
+            }
+            Sending::EntryEnd { entry, size, digest } => hand.end(entry, End { size, digest }),
+            Sending::EntryGone { entry, fault } => hand.gone(entry, fault),
+            _ => return Err(FlowFault::unexpected("what the sender says")),
+        }
+        Ok(())
+    }
+
+    /// The next message. Whatever has come is handed over before more is waited for.
+    async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut FrameReader<R>,
+        ear: &Ear,
+    ) -> Result<Sending, FlowFault> {
+        if reader.is_drained() {
+            self.over().await?;
+        }
+        let message = reader.next().await?;
+        ear.pulse.beat();
+        Ok(message)
+    }
+
+    async fn over(&mut self) -> Result<(), FlowFault> {
+        match &mut self.0 {
+            Some(hand) => hand.over().await.map_err(|_| stuck()),
+            None => Ok(()),
+        }
     }
 }
 
 /// Takes a chunk of which `length` bytes come before its hash.
 async fn take_chunk<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
-    head: ChunkHead,
-    length: u32,
+    (head, length): (ChunkHead, u32),
     form: Form,
-    (ear, intake): (&Ear, &Intake),
+    ear: &Ear,
+    hand: &mut Hand<'_>,
 ) -> Result<(), FlowFault> {
     if length == 0 || u64::from(head.length) > CHUNK {
         return Err(FlowFault::unexpected("a chunk of this length"));
     }
-    let room = intake.room(length).await.map_err(|_| stuck())?;
+    let mut bytes = hand.buffer(head, length).await.map_err(|_| stuck())?;
     let length = length as usize + CHUNK_HASH;
-    let mut bytes = intake.buffer(length);
     reader.raw(length, &mut bytes).await?;
     // What is read late is sent late.
     ear.limit.take(length).await;
-    ear.pulse.beat();
-    intake.chunk(head, form, bytes, room).await.map_err(|_| stuck())
+    hand.chunk(head, form, bytes).await.map_err(|_| stuck())
 }
 
 /// A thread that is gone has said why; that is told instead of this.

@@ -19,11 +19,14 @@ const THREADS: usize = 2;
 /// Bytes that may wait to be written, in KiB: the unit of [`Intake::room`].
 const WAITING_KIB: usize = 8 * 1024;
 
-/// Pieces that may wait for one thread.
-const WAITING_PIECES: usize = 512;
+/// Handfuls that may wait for one thread.
+const WAITING: usize = 64;
 
-/// Pieces that a thread takes at once.
-const TAKEN: usize = 64;
+/// Bytes that small pieces gather to before they are handed over together.
+const HANDFUL: usize = 64 * 1024;
+
+/// A chunk of fewer bytes than this is gathered with others.
+const SMALL: u32 = 16 * 1024;
 
 /// How a chunk's bytes came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,6 @@ enum Piece {
         head: ChunkHead,
         form: Form,
         bytes: Vec<u8>,
-        _room: OwnedSemaphorePermit,
     },
     End {
         entry: u32,
@@ -55,11 +57,20 @@ enum Piece {
     Drained(oneshot::Sender<()>),
 }
 
+/// Pieces handed over together: one by one, small ones would cost more than what is done with them.
+#[derive(Debug, Default)]
+struct Handful {
+    pieces: Vec<Piece>,
+    /// Bytes in them for which there is no room yet.
+    bytes: usize,
+    room: Vec<OwnedSemaphorePermit>,
+}
+
 /// The writing threads of one transfer. Dropping it lets them end once they have written what
 /// they were given.
 #[derive(Debug)]
 pub(super) struct Intake {
-    threads: Vec<(mpsc::Sender<Piece>, JoinHandle<()>)>,
+    threads: Vec<(mpsc::Sender<Handful>, JoinHandle<()>)>,
     room: Arc<Semaphore>,
     buffers: Buffers,
 }
@@ -99,7 +110,7 @@ impl Intake {
     pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>) -> Self {
         let buffers = Buffers::default();
         let threads = (0..THREADS).map(|_| {
-            let (pieces, mut waiting) = mpsc::channel(WAITING_PIECES);
+            let (pieces, mut waiting) = mpsc::channel(WAITING);
             let (writer, failed, buffers) = (Writer::new(partial), failed.clone(), buffers.clone());
             let thread = std::thread::spawn(move || {
                 if let Err(fault) = work(writer, &mut waiting, &buffers) {
@@ -111,43 +122,14 @@ impl Intake {
         Self { threads: threads.collect(), room: Arc::new(Semaphore::new(WAITING_KIB)), buffers }
     }
 
-    /// Waits until `length` more bytes may wait.
-    pub(super) async fn room(&self, length: u32) -> Result<OwnedSemaphorePermit, Stuck> {
-        let kib = length.div_ceil(1024).max(1);
+    /// What one connection hands over with.
+    pub(super) fn hand(&self) -> Hand<'_> {
+        Hand { intake: self, full: Default::default() }
+    }
+
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stuck> {
+        let kib = (bytes.div_ceil(1024).max(1)).min(WAITING_KIB) as u32;
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
-    }
-
-    /// An empty buffer for `length` bytes.
-    pub(super) fn buffer(&self, length: usize) -> Vec<u8> {
-        self.buffers.take(length)
-    }
-
-    /// Hands over a chunk: its bytes, and after them their hash.
-    pub(super) async fn chunk(
-        &self,
-        head: ChunkHead,
-        form: Form,
-        bytes: Vec<u8>,
-        room: OwnedSemaphorePermit,
-    ) -> Result<(), Stuck> {
-        let which = head.entry.wrapping_add(head.index) as usize;
-        self.hand(which, Piece::Chunk { head, form, bytes, _room: room }).await
-    }
-
-    /// Hands over that an entry is through.
-    pub(super) async fn end(&self, entry: u32, end: End) -> Result<(), Stuck> {
-        // The thread of its first chunk: for a small file the one that has it open.
-        self.hand(entry as usize, Piece::End { entry, end }).await
-    }
-
-    /// Hands over that an entry will not come.
-    pub(super) async fn gone(&self, entry: u32, fault: Fault) -> Result<(), Stuck> {
-        self.hand(entry as usize, Piece::Gone { entry, fault }).await
-    }
-
-    async fn hand(&self, which: usize, piece: Piece) -> Result<(), Stuck> {
-        let (thread, _) = &self.threads[which % THREADS];
-        thread.send(piece).await.map_err(|_| Stuck)
     }
 
     /// Waits until everything handed over so far is written; for ever where a thread failed,
@@ -155,7 +137,8 @@ impl Intake {
     pub(super) async fn drain(&self) {
         for (thread, _) in &self.threads {
             let (done, drained) = oneshot::channel();
-            if thread.send(Piece::Drained(done)).await.is_err() || drained.await.is_err() {
+            let last = Handful { pieces: vec![Piece::Drained(done)], ..Handful::default() };
+            if thread.send(last).await.is_err() || drained.await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -172,23 +155,72 @@ impl Intake {
     }
 }
 
-fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Piece>, buffers: &Buffers) -> Result<(), Fault> {
-    let mut pieces = Vec::with_capacity(TAKEN);
-    let (mut unpacker, mut unpacked) = (Unpacker::default(), Vec::new());
-    while waiting.blocking_recv_many(&mut pieces, TAKEN) > 0 {
-        for piece in pieces.drain(..) {
+/// What one connection has heard and not handed over yet.
+#[derive(Debug)]
+pub(super) struct Hand<'a> {
+    intake: &'a Intake,
+    full: [Handful; THREADS],
+}
+
+impl Hand<'_> {
+    /// Waits until there is room for a chunk of `length` bytes, and gives a buffer for it and its hash.
+    pub(super) async fn buffer(&mut self, head: ChunkHead, length: u32) -> Result<Vec<u8>, Stuck> {
+        if length >= SMALL {
+            // Nobody waits for room who holds some.
+            self.over().await?;
+            let room = self.intake.room(length as usize).await?;
+            self.full[thread_of(head)].room.push(room);
+        }
+        Ok(self.intake.buffers.take(length as usize + CHUNK_HASH))
+    }
+
+    /// Takes a chunk: its bytes, and after them their hash.
+    pub(super) async fn chunk(&mut self, head: ChunkHead, form: Form, bytes: Vec<u8>) -> Result<(), Stuck> {
+        let large = bytes.len() >= SMALL as usize + CHUNK_HASH;
+        let full = &mut self.full[thread_of(head)];
+        full.bytes += if large { 0 } else { bytes.len() };
+        full.pieces.push(Piece::Chunk { head, form, bytes });
+        if large || full.bytes >= HANDFUL { self.over().await } else { Ok(()) }
+    }
+
+    /// Takes that an entry is through.
+    pub(super) fn end(&mut self, entry: u32, end: End) {
+        // The thread of its first chunk: for a small file the one that has it open.
+        self.full[entry as usize % THREADS].pieces.push(Piece::End { entry, end });
+    }
+
+    /// Takes that an entry will not come.
+    pub(super) fn gone(&mut self, entry: u32, fault: Fault) {
+        self.full[entry as usize % THREADS].pieces.push(Piece::Gone { entry, fault });
+    }
+
+    /// Hands over what has gathered.
+    pub(super) async fn over(&mut self) -> Result<(), Stuck> {
+        for (full, (thread, _)) in self.full.iter_mut().zip(&self.intake.threads) {
+            if full.pieces.is_empty() {
+                continue;
+            }
+            let mut handful = std::mem::take(full);
+            if handful.bytes > 0 {
+                handful.room.push(self.intake.room(handful.bytes).await?);
+            }
+            thread.send(handful).await.map_err(|_| Stuck)?;
+        }
+        Ok(())
+    }
+}
+
+fn thread_of(head: ChunkHead) -> usize {
+    head.entry.wrapping_add(head.index) as usize % THREADS
+}
+
+fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buffers) -> Result<(), Fault> {
+    let mut unpacking = Unpacking::default();
+    while let Some(handful) = waiting.blocking_recv() {
+        for piece in handful.pieces {
             match piece {
-                Piece::Chunk { head, form, bytes, _room } => {
-                    let (mut chunk, hash) =
-                        bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
-                    if form == Form::Packed {
-                        unpacker
-                            .unpack(chunk, head.length as usize, &mut unpacked)
-                            .ok_or_else(|| Fault::new(FaultKind::Integrity, "a chunk cannot be unpacked"))?;
-                        chunk = &unpacked;
-                    }
-                    let chunk = VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
-                        .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))?;
+                Piece::Chunk { head, form, bytes } => {
+                    let chunk = unpacking.verified(head, form, &bytes)?;
                     writer.write(head.entry, &chunk)?;
                     buffers.give(bytes);
                 }
@@ -199,4 +231,26 @@ fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Piece>, buffers: &Buffe
         }
     }
     Ok(())
+}
+
+/// Where packed chunks are unpacked.
+#[derive(Default)]
+struct Unpacking {
+    unpacker: Unpacker,
+    bytes: Vec<u8>,
+}
+
+impl Unpacking {
+    /// The chunk in a piece's bytes, if they are what they should be.
+    fn verified<'a>(&'a mut self, head: ChunkHead, form: Form, bytes: &'a [u8]) -> Result<VerifiedChunk<'a>, Fault> {
+        let (mut chunk, hash) = bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
+        if form == Form::Packed {
+            self.unpacker
+                .unpack(chunk, head.length as usize, &mut self.bytes)
+                .ok_or_else(|| Fault::new(FaultKind::Integrity, "a chunk cannot be unpacked"))?;
+            chunk = &self.bytes;
+        }
+        VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
+            .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))
+    }
 }

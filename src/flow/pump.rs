@@ -33,7 +33,7 @@ pub(super) fn run(
     mut haves: mpsc::UnboundedReceiver<Vec<Have>>,
     frames: Frames,
 ) -> Result<(), Gone> {
-    let mut pump = Pump { outgoing, ledger, frames, packer: Packer::new(), entry: 0 };
+    let mut pump = Pump { outgoing, ledger, frames, packer: Packer::new(), counted: Counted::default(), entry: 0 };
     while !pump.is_through() {
         let page = haves.blocking_recv().ok_or(Gone)?;
         for have in page {
@@ -45,6 +45,7 @@ pub(super) fn run(
             pump.send(&block[pump.entry as usize - first], &have)?;
             pump.entry += 1;
         }
+        pump.count();
         pump.frames.flush()?;
     }
     ledger.finish();
@@ -54,11 +55,21 @@ pub(super) fn run(
 /// What of an entry was sent.
 type Sent = Result<(u64, EntryDigest), Fault>;
 
+/// What has been done and not been told yet: telling it for each small file would cost more than
+/// sending it.
+#[derive(Debug, Default)]
+struct Counted {
+    kept: u64,
+    moved: u64,
+    done: u64,
+}
+
 struct Pump<'a> {
     outgoing: &'a Outgoing,
     ledger: &'a Ledger,
     frames: Frames,
     packer: Packer,
+    counted: Counted,
     /// The entry being sent, by its place.
     entry: u32,
 }
@@ -69,9 +80,26 @@ impl Pump<'_> {
         self.ledger.is_accepted() && known.over && known.entries.len() == self.entry as usize
     }
 
+    fn moved(&mut self, bytes: u64) {
+        self.counted.moved += bytes;
+        if self.counted.moved >= CHUNK / 2 {
+            self.count();
+        }
+    }
+
+    /// Tells what has been done.
+    fn count(&mut self) {
+        let Counted { kept, moved, done } = std::mem::take(&mut self.counted);
+        self.ledger.count(|p| {
+            p.bytes_kept += kept;
+            p.bytes_moved += moved;
+            p.entries_done += done;
+        });
+    }
+
     fn send(&mut self, entry: &Entry, have: &Have) -> Result<(), Gone> {
         let size = entry.size();
-        self.ledger.count(|p| p.bytes_kept += have.bytes_of(size));
+        self.counted.kept += have.bytes_of(size);
         if *have == Have::Skipped {
             // Nothing of it is sent, so nobody can have it.
             lock(&self.ledger.digests).push((self.entry, None));
@@ -91,7 +119,10 @@ impl Pump<'_> {
                 }
             }
         }
-        self.ledger.count(|p| p.entries_done += 1);
+        self.counted.done += 1;
+        if self.counted.done >= 64 {
+            self.count();
+        }
         Ok(())
     }
 
@@ -108,7 +139,7 @@ impl Pump<'_> {
             let read = hash_only(entry, 0..count, reader, &mut hashes);
             match read.map(|()| EntryDigest::over(size, hashes.iter())) {
                 Ok(digest) if digest == *theirs && reader.unchanged() => {
-                    self.ledger.count(|p| p.bytes_kept += size);
+                    self.counted.kept += size;
                     return Ok(Ok((size, digest)));
                 }
                 Ok(_) => {}
@@ -174,14 +205,14 @@ impl Pump<'_> {
                     self.frames.room_for(framed.frames.len() as u64)?.extend_from_slice(&framed.frames);
                     self.frames.flush_if_full()?;
                 }
-                self.ledger.count(|p| p.bytes_moved += length);
+                self.moved(length);
                 return Ok(Ok((length, hash)));
             }
         }
         let buffer = self.frames.room_for(length)?;
         let sent = frame_chunk(reader, which, length, (&mut self.packer, packing), buffer);
         if let Ok((read, _)) = sent {
-            self.ledger.count(|p| p.bytes_moved += read);
+            self.moved(read);
         }
         self.frames.flush_if_full()?;
         Ok(sent)

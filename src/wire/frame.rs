@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::limits::{IDLE, MAX_FRAME};
 use crate::base::fault::plain;
+
+/// Bytes read from the stream at once, as long as frames are small: as many as one TLS record has.
+const READ: usize = 16 * 1024;
 
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -95,14 +98,19 @@ pub async fn write_raw(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8])
 /// read was dropped half-way must be dropped too.
 #[derive(Debug)]
 pub struct FrameReader<R> {
-    stream: R,
+    stream: BufReader<R>,
     frame: Vec<u8>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of this stream.
     pub fn new(stream: R) -> Self {
-        Self { stream, frame: Vec::new() }
+        Self { stream: BufReader::with_capacity(READ, stream), frame: Vec::new() }
+    }
+
+    /// Whether everything that has been read from the stream has been taken.
+    pub fn is_drained(&self) -> bool {
+        self.stream.buffer().is_empty()
     }
 
     /// The next message, of at most [`MAX_FRAME`] bytes, within [`IDLE`].
