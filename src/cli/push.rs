@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use ignore::gitignore::Gitignore;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -19,6 +20,7 @@ use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
 use crate::base::path::Name;
 use crate::base::target::Target;
+use crate::disk::excludes::{Excludes, Ignored};
 use crate::disk::source::{Item, Source};
 use crate::flow::send;
 use crate::wire::message::Request;
@@ -31,7 +33,7 @@ use crate::wire::message::Request;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
-    pg_dump school | ftx push - --as school.sql lab-pc\n  ftx push --text 'https://example.org/paper' alice-laptop"
+    pg_dump school | ftx push - --as school.sql lab-pc\n  ftx push my-project/ lab-pc --gitignore --exclude '*.log'\n  ftx push --text 'https://example.org/paper' alice-laptop"
 )]
 pub struct Push {
     /// What to send, and last, to whom
@@ -47,6 +49,14 @@ pub struct Push {
     /// Send this text, as a small file
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
+    /// Leave out what this glob matches, written as in a .gitignore of each folder that is sent
+    /// (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Leave out what git ignores, and .git: by .gitignore and .ignore files, .git/info/exclude
+    /// and core.excludesFile
+    #[arg(long)]
+    pub gitignore: bool,
 }
 
 /// Sends.
@@ -110,7 +120,21 @@ fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure
     if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
         return Err(usage("standard input can be sent once only"));
     }
-    Ok((target, Source::new(items).withholding(private)))
+    let excludes = Excludes::new(&command.exclude, ignored(command.gitignore));
+    let excludes = excludes.map_err(|fault| {
+        Failure::new(Exit::Usage, format!("--exclude: {fault}")).hint("for example: --exclude '*.o' --exclude target/")
+    })?;
+    let source = Source::new(items).withholding(private).excluding(excludes);
+    if source.names().next().is_none() {
+        return Err(Failure::new(Exit::Other, "--exclude leaves out everything that is named; nothing was sent"));
+    }
+    Ok((target, source))
+}
+
+/// What `--gitignore` stands for. Where git has a list for this user is read here: it depends on
+/// the home folder.
+fn ignored(gitignore: bool) -> Ignored {
+    if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
 }
 
 /// Sends a source to a peer that has been reached, and tells how it went.

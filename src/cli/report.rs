@@ -164,10 +164,18 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
         match passed {
             Passed::Unreadable { fault } => tell(format!("not sent: {fault}"), Grave::Yes),
             Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string(), Grave::No),
+            Passed::Excluded { fault } => printer.detail(&format!("left out: {fault}")),
         }
     }
     if more > 0 {
         printer.warn(&format!("and {more} more; --json names all"));
+    }
+    let excluded = excluded(passed).count();
+    if excluded > 0 {
+        printer.note(&format!(
+            "{} left out, as asked (-v names them)",
+            count(excluded, "file or folder", "files and folders")
+        ));
     }
 }
 
@@ -176,16 +184,26 @@ pub fn unreadable(passed: &[Passed]) -> usize {
     passed.iter().filter(|passed| matches!(passed, Passed::Unreadable { .. })).count()
 }
 
+/// What was left out because somebody asked for it.
+fn excluded(passed: &[Passed]) -> impl Iterator<Item = &str> {
+    passed.iter().filter_map(|passed| match passed {
+        Passed::Excluded { fault } => Some(fault.text.as_raw()),
+        _ => None,
+    })
+}
+
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
     let unchanged = summary.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unchanged));
     let verified = verdict(summary, passed) == Verdict::Verified && !unchanged;
-    let passed = passed.iter().map(|passed| match passed {
-        Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,
+    let excluded: Vec<&str> = excluded(passed).collect();
+    let passed = passed.iter().filter_map(|passed| match passed {
+        Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => Some(fault),
+        Passed::Excluded { .. } => None,
     });
     let notes: Vec<&str> = passed.chain(&summary.left_out).map(|fault| fault.text.as_raw()).collect();
-    json!({
+    let mut object = json!({
         "event": event,
         "peer": peer(with),
         "transfer": summary.transfer.to_string(),
@@ -196,7 +214,11 @@ pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], to
         "seconds": took.as_secs_f64(),
         "entries": entries,
         "notes": notes,
-    })
+    });
+    if !excluded.is_empty() {
+        object["excluded"] = json!(excluded);
+    }
+    object
 }
 
 fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {

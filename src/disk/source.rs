@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
+use super::excludes::{Excludes, Rules};
 use super::reader::Reader;
 use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
@@ -26,6 +27,8 @@ pub enum Item {
         local: PathBuf,
         /// Under which name it travels.
         name: Name,
+        /// The path of the folder it is in, where somebody named it.
+        above: Option<Arc<Path>>,
     },
     /// The bytes of standard input.
     Stdin {
@@ -69,7 +72,8 @@ impl Item {
             let text = format!("{}: neither a file nor a folder", path.display());
             return Err(Fault::new(FaultKind::NotFound, text));
         }
-        Ok(Self::Path { within: Arc::new(within), local: PathBuf::from(file), name })
+        let (local, above) = (PathBuf::from(file), Some(Arc::from(parent)));
+        Ok(Self::Path { within: Arc::new(within), local, name, above })
     }
 
     /// A path below a shared folder, `None` for the whole of it under the share's name. A link
@@ -82,7 +86,7 @@ impl Item {
             Some(path) => (root.dir().canonicalize(path.as_str())?, path.file_name()),
             None => (PathBuf::from("."), share.clone()),
         };
-        Ok(Self::Path { within: root.dir().clone(), local, name })
+        Ok(Self::Path { within: root.dir().clone(), local, name, above: None })
     }
 
     fn name(&self) -> &Name {
@@ -93,7 +97,7 @@ impl Item {
 
     fn renamed(self, name: Name) -> Self {
         match self {
-            Self::Path { within, local, .. } => Self::Path { within, local, name },
+            Self::Path { within, local, above, .. } => Self::Path { within, local, name, above },
             Self::Stdin { .. } => Self::Stdin { name },
             Self::Text { bytes, .. } => Self::Text { name, bytes },
         }
@@ -105,6 +109,9 @@ impl Item {
 pub struct Source {
     items: Vec<Item>,
     private: Option<FileId>,
+    excludes: Excludes,
+    /// Items that are left out themselves.
+    excluded: Vec<Name>,
 }
 
 /// Which file, whatever its name: device and inode. Systems without them have none.
@@ -145,6 +152,11 @@ pub enum Passed {
         /// Its name here and its name there.
         fault: Fault,
     },
+    /// It is left out because somebody asked for it.
+    Excluded {
+        /// What.
+        fault: Fault,
+    },
 }
 
 impl Source {
@@ -159,7 +171,7 @@ impl Source {
                 if name == own { item } else { item.renamed(name) }
             })
             .collect();
-        Self { items, private: None }
+        Self { items, private: None, excludes: Excludes::default(), excluded: Vec::new() }
     }
 
     /// Never sends this file, under whatever name it is met: the node's private key.
@@ -178,6 +190,20 @@ impl Source {
         Self { private, ..self }
     }
 
+    /// Leaves out what `excludes` says.
+    #[must_use]
+    pub fn excluding(mut self, excludes: Excludes) -> Self {
+        for item in std::mem::take(&mut self.items) {
+            match &item {
+                Item::Path { within, local, name, .. } if is_excluded(within, local, &excludes) => {
+                    self.excluded.push(name.clone());
+                }
+                _ => self.items.push(item),
+            }
+        }
+        Self { excludes, ..self }
+    }
+
     /// The names of the items.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.items.iter().map(Item::name)
@@ -191,6 +217,11 @@ impl Source {
     /// Goes through everything, folders before what is in them, names in order. `each` says
     /// whether to go on.
     pub fn walk(&self, mut each: impl FnMut(Result<Found, Passed>) -> Go) {
+        for name in &self.excluded {
+            if each(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, name.to_string()) })) == Go::Stop {
+                return;
+            }
+        }
         for (index, item) in self.items.iter().enumerate() {
             let place = Place { item: index as u32, local: None };
             let path = RelPath::from(item.name().clone());
@@ -201,8 +232,9 @@ impl Source {
                     let kind = EntryKind::File { size: bytes.len() as u64, modified: now, executable: false };
                     each(Ok(Found { entry: Entry { path, kind }, place }))
                 }
-                Item::Path { within, local, .. } => {
-                    walk_path(within, local, path, (index as u32, self.private), &mut each)
+                Item::Path { within, local, above, .. } => {
+                    let rules = Rules::above(&self.excludes, above.as_deref());
+                    walk_path(within, local, path, (index as u32, self.private), rules, &mut each)
                 }
             };
             if go == Go::Stop {
@@ -236,6 +268,11 @@ impl Source {
             }
         }
     }
+}
+
+fn is_excluded(within: &Dir, local: &Path, excludes: &Excludes) -> bool {
+    let is_folder = within.symlink_metadata(local).is_ok_and(|metadata| metadata.is_dir());
+    local.file_name().is_some_and(|name| excludes.name_out(name, is_folder))
 }
 
 /// Whether a walk goes on.

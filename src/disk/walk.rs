@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
+use super::excludes::Rules;
 use super::source::{FileId, Found, Go, Passed, Place, entry_kind, unused};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
+use crate::base::text::PeerText;
 
 /// Walks what is at `local` in the folder `within`, which travels as `path`.
 pub(super) fn walk_path(
@@ -17,6 +19,7 @@ pub(super) fn walk_path(
     local: &Path,
     path: RelPath,
     (item, private): (u32, Option<FileId>),
+    mut rules: Rules,
     each: &mut impl FnMut(Result<Found, Passed>) -> Go,
 ) -> Go {
     let unreadable = |error: &io::Error| Passed::Unreadable { fault: Fault::disk(&path, error) };
@@ -36,7 +39,10 @@ pub(super) fn walk_path(
         return each(Ok(Found { entry: Entry { path, kind }, place: Place { item, local: None } }));
     }
     match within.open_dir(local) {
-        Ok(dir) => Walk { item, private, each }.folder(&dir, path, None),
+        Ok(dir) => {
+            rules.begin(&dir, local.as_os_str());
+            Walk { item, private, rules, each }.folder(&dir, path, None)
+        }
         Err(error) => each(Err(unreadable(&error))),
     }
 }
@@ -45,6 +51,7 @@ pub(super) fn walk_path(
 struct Walk<'a, F> {
     item: u32,
     private: Option<FileId>,
+    rules: Rules,
     each: &'a mut F,
 }
 
@@ -96,6 +103,11 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
     ) -> Go {
         let own = child.file_name();
         let typed = own.to_string_lossy();
+        let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
+        if self.rules.leave_out(&own, is_folder) {
+            let text = format!("{above}/{}{}", PeerText::new(&*typed), if is_folder { "/" } else { "" });
+            return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
+        }
         let (wanted, rewritten) = Name::from_local(&typed);
         let name = unused(&wanted, taken);
         let path = match above.join(&name) {
@@ -106,7 +118,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             }
         };
         if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
-            let from = crate::base::text::PeerText::new(&*typed);
+            let from = PeerText::new(&*typed);
             let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
             if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
                 return Go::Stop;
@@ -127,7 +139,12 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         }
         if metadata.is_dir() {
             return match child.open_dir() {
-                Ok(dir) => self.folder(&dir, path, local.as_deref()),
+                Ok(dir) => {
+                    self.rules.enter(&dir, &own);
+                    let go = self.folder(&dir, path, local.as_deref());
+                    self.rules.leave();
+                    go
+                }
                 Err(error) => (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
             };
         }

@@ -29,3 +29,4 @@ mod signals;
 mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod trees;
