@@ -181,7 +181,7 @@ impl Have {
 pub enum Outcome {
     /// Verified, synced, in place under its own name.
     Placed,
-    /// The same, under another name: something else has its own.
+    /// The same, under another name: something else has its own, or the file system cannot hold it.
     PlacedAs(RelPath),
     /// One with the same bytes was there before; nothing was written.
     Equal,

@@ -150,7 +150,7 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             Outcome::PlacedAs(path)
                 if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
             {
-                tell(format!("{} was taken; it is now {path}", entry.path), Grave::No);
+                tell(format!("{} is there as {path}", entry.path), Grave::No);
             }
             Outcome::Failed(fault) => tell(format!("{} failed: {fault}", entry.path), Grave::Yes),
             _ => {}

@@ -2,6 +2,7 @@
 //! own small files. Everything here blocks; call it from threads.
 
 pub mod excludes;
+mod fit;
 pub mod folder;
 mod journal;
 pub mod partial;
@@ -12,3 +13,6 @@ pub mod source;
 pub mod state;
 mod walk;
 pub mod writer;
+
+/// Most numbered names tried: `name (1)` to `name (999)`.
+const MOST_NUMBERS: u32 = 999;

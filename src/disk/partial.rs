@@ -18,9 +18,10 @@ use cap_std::fs::{Dir, OpenOptions};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use super::fit::{Case, FileSystem, Fit};
 use super::journal::{self, Journal, Kept};
 use super::root::{Folders, Missing, Root};
-use super::settle;
+use super::settle::{self, Settled};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
@@ -42,7 +43,9 @@ pub struct Partial {
     pub(super) root: Root,
     pub(super) area_name: String,
     pub(super) data: Arc<Dir>,
+    /// By the path that it is staged under.
     pub(super) kept: HashMap<RelPath, Kept>,
+    pub(super) fit: Mutex<Fit>,
     pub(super) journal: Mutex<Journal>,
     pub(super) slots: Mutex<Vec<Slot>>,
     pub(super) names: Mutex<HashSet<u64>>,
@@ -58,7 +61,16 @@ pub struct Partial {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: Entry,
+    /// Where it goes, if not to its own path: see [`Fit`].
+    pub(super) elsewhere: Option<Box<RelPath>>,
     pub(super) state: State,
+}
+
+impl Slot {
+    /// Where it goes.
+    pub(super) fn local(&self) -> &RelPath {
+        self.elsewhere.as_deref().unwrap_or(&self.entry.path)
+    }
 }
 
 #[derive(Debug)]
@@ -147,8 +159,9 @@ impl Partial {
         }
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
+        let system = FileSystem::probe(&area);
         let kept = match area.open_with("journal", &super::root::read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std()),
+            Ok(old) => journal::load(&old.into_std(), system.case),
             Err(_) => HashMap::new(),
         };
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
@@ -169,6 +182,7 @@ impl Partial {
             area_name: name.to_owned(),
             data: Arc::new(data),
             kept,
+            fit: Mutex::new(Fit::new(system)),
             journal: Mutex::new(journal),
             slots: Mutex::default(),
             names: Mutex::default(),
@@ -195,13 +209,15 @@ impl Partial {
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
                 return Err(Fault::protocol(format!("{} is offered twice", entry.path)));
             }
+            let elsewhere = lock(&self.fit).elsewhere(&entry)?;
+            let local = elsewhere.as_deref().unwrap_or(&entry.path);
             if !self.kept.is_empty() {
-                self.clear_other_kind(&entry, &mut staged)?;
+                self.clear_other_kind(&entry.kind, local, &mut staged)?;
             }
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
-                EntryKind::File { .. } if there.has_equal(&entry) => State::Equal,
-                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry, &mut staged)?)),
+                EntryKind::File { .. } if there.has_equal(&entry.kind, local) => State::Equal,
+                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry.kind, local, &mut staged)?)),
                 EntryKind::Stream => State::Open(Box::default()),
             };
             haves.push(match &state {
@@ -212,21 +228,21 @@ impl Partial {
             if !matches!(state, State::Open(_)) {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
-            slots.push(Slot { entry, state });
+            slots.push(Slot { entry, elsewhere, state });
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
     }
 
-    /// Removes what an earlier try staged at an entry's path where that is of another kind, or where
+    /// Removes what an earlier try staged at an entry's place where that is of another kind, or where
     /// it begins anew anyway.
-    fn clear_other_kind(&self, entry: &Entry, staged: &mut Folders) -> Result<(), Fault> {
-        let name = entry.path.file_name();
-        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(()) };
+    fn clear_other_kind(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<(), Fault> {
+        let name = local.file_name();
+        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(()) };
         let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
-        let fits = match entry.kind {
+        let fits = match kind {
             EntryKind::Directory => there.is_dir(),
-            EntryKind::File { .. } => there.is_file() && self.kept.contains_key(&entry.path),
+            EntryKind::File { .. } => there.is_file() && self.kept.contains_key(local),
             EntryKind::Stream => false,
             EntryKind::Link { .. } => there.is_symlink(),
         };
@@ -235,17 +251,17 @@ impl Partial {
             (false, true) => dir.remove_dir_all(name.as_str()),
             (false, false) => dir.remove_file(name.as_str()),
         };
-        cleared.map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))
+        cleared.map_err(|e| Fault::disk(format!("starting {local} over"), &e))
     }
 
     /// What the journal has of a file, if it still is the same file and its bytes are still there.
-    fn resume(&self, entry: &Entry, staged: &mut Folders) -> Result<Work, Fault> {
-        let EntryKind::File { size, modified, .. } = entry.kind else { return Ok(Work::default()) };
+    fn resume(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<Work, Fault> {
+        let EntryKind::File { size, modified, .. } = *kind else { return Ok(Work::default()) };
         // Grows with what comes, not with what is announced.
         let mut work = Work::default();
-        let Some(kept) = self.kept.get(&entry.path) else { return Ok(work) };
-        let name = entry.path.file_name();
-        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(work) };
+        let Some(kept) = self.kept.get(local) else { return Ok(work) };
+        let name = local.file_name();
+        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
         let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
         if kept.size == size && kept.modified == modified {
             work.chunks = vec![None; kept.chunks.len()];
@@ -259,7 +275,7 @@ impl Partial {
             }
         }
         if work.got == 0 && length.is_some() {
-            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))?;
+            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
         }
         Ok(work)
     }
@@ -295,27 +311,28 @@ impl Partial {
     pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
         self.settling.store(true, Ordering::Release);
         let slots = std::mem::take(&mut *lock(&self.slots));
-        let mut staged = 0;
         let mut entries = Vec::with_capacity(slots.len());
-        for Slot { entry, state } in slots {
+        for Slot { entry, elsewhere, state } in slots {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
-                State::Staged(digest) => {
-                    staged += 1;
-                    (Outcome::Placed, Some(digest))
-                }
+                State::Staged(digest) => (Outcome::Placed, Some(digest)),
                 State::Equal => (Outcome::Unchanged, None),
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };
-            entries.push((entry, outcome, digest));
+            entries.push(Settled { entry, elsewhere, outcome, digest });
         }
-        let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone(), staged);
+        let odd = !self.kept.is_empty() || entries.iter().any(|settled| !settled.outcome.is_good());
+        let mut settling = settle::Settling::new(&self.root, self.data.clone());
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.clear();
-        Ok(entries)
+        Ok(entries.into_iter().map(|settled| (settled.entry, settled.outcome, settled.digest)).collect())
+    }
+
+    /// Whether what is noted of one path might speak of bytes that now are another's.
+    pub(super) fn may_be_anothers(&self, local: &RelPath) -> bool {
+        self.kept.contains_key(local) || (!self.kept.is_empty() && lock(&self.fit).case() == Case::Folded)
     }
 
     fn clear(&self) -> io::Result<()> {

@@ -1,21 +1,21 @@
 //! Putting what is staged into place: synced, renamed, never over anything.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, File};
+use unicode_normalization::UnicodeNormalization;
 
+use super::MOST_NUMBERS;
 use super::partial::sync_all_below;
 use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
-
-/// Most numbered names tried: `name (1)` to `name (999)`.
-const MOST_NUMBERS: u32 = 999;
 
 /// Up to this many files are synced one by one; more, together with their file system.
 const SYNC_SINGLY: usize = 16;
@@ -30,11 +30,11 @@ impl Place {
         Self { folders: Folders::new(root.dir().clone()) }
     }
 
-    /// Whether a file of this name, or of its numbered names, has the size and time of `entry`.
-    pub(super) fn has_equal(&mut self, entry: &Entry) -> bool {
-        let EntryKind::File { size, modified, .. } = entry.kind else { return false };
-        let Ok(dir) = self.folders.holding(&entry.path, Missing::Fail) else { return false };
-        let name = entry.path.file_name();
+    /// Whether a file of this name, or of its numbered names, has the size and time of `kind`.
+    pub(super) fn has_equal(&mut self, kind: &EntryKind, path: &RelPath) -> bool {
+        let EntryKind::File { size, modified, .. } = *kind else { return false };
+        let Ok(dir) = self.folders.holding(path, Missing::Fail) else { return false };
+        let name = path.file_name();
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             let Ok(metadata) = dir.symlink_metadata(candidate.as_str()) else { return false };
@@ -47,8 +47,21 @@ impl Place {
     }
 }
 
-/// Entries with what became of them.
-pub(super) type Settled = (Entry, Outcome, Option<EntryDigest>);
+/// An entry with what became of it.
+pub(super) struct Settled {
+    pub(super) entry: Entry,
+    /// Where it is staged, if not under its own path.
+    pub(super) elsewhere: Option<Box<RelPath>>,
+    pub(super) outcome: Outcome,
+    /// Of the bytes that came.
+    pub(super) digest: Option<EntryDigest>,
+}
+
+impl Settled {
+    fn local(&self) -> &RelPath {
+        self.elsewhere.as_deref().unwrap_or(&self.entry.path)
+    }
+}
 
 /// Whether staging may hold more than what is complete now: parts of what failed, or files of an
 /// earlier try that are not offered any more.
@@ -64,21 +77,14 @@ pub(super) enum Leftovers {
 pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
-    staged: usize,
-    /// What did not simply get its own name, by its path in the manifest.
+    /// What did not simply get its own name, by its path in staging.
     exceptions: BTreeMap<RelPath, Outcome>,
     shown: String,
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>, staged: usize) -> Self {
-        Self {
-            root: root.dir().clone(),
-            data,
-            staged,
-            exceptions: BTreeMap::new(),
-            shown: root.shown().display().to_string(),
-        }
+    pub(super) fn new(root: &Root, data: Arc<Dir>) -> Self {
+        Self { root: root.dir().clone(), data, exceptions: BTreeMap::new(), shown: root.shown().display().to_string() }
     }
 
     /// Settles everything; writes what became of it into `entries`.
@@ -86,7 +92,7 @@ impl Settling {
         let disk = |shown: &str, error: &io::Error| Fault::disk(format!("putting files into {shown}"), error);
         if leftovers == Leftovers::Possible {
             let mut good: Vec<&RelPath> =
-                entries.iter().filter(|(.., digest)| digest.is_some()).map(|(entry, ..)| &entry.path).collect();
+                entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local).collect();
             good.sort_unstable();
             prune(&self.data, None, &good).map_err(|e| disk(&self.shown, &e))?;
         }
@@ -94,11 +100,11 @@ impl Settling {
         self.sync(entries).map_err(|e| disk(&self.shown, &e))?;
         let (data, root) = (self.data.clone(), self.root.clone());
         self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))?;
-        for (entry, outcome, _) in entries {
-            if *outcome == Outcome::Placed
-                && let Some(other) = self.exception(&entry.path)
-            {
-                *outcome = other;
+        for settled in entries.iter_mut().filter(|settled| settled.outcome == Outcome::Placed) {
+            if let Some(other) = self.exception(settled.local()) {
+                settled.outcome = other;
+            } else if let Some(elsewhere) = settled.elsewhere.take() {
+                settled.outcome = Outcome::PlacedAs(*elsewhere);
             }
         }
         Ok(())
@@ -107,23 +113,21 @@ impl Settling {
     /// Makes the folders, then the links, in staging.
     fn plain(&self, entries: &mut [Settled]) -> io::Result<()> {
         let mut staged = Folders::new(self.data.clone());
-        for (entry, ..) in entries.iter() {
-            if entry.kind == EntryKind::Directory {
-                staged.folder(&entry.path, Missing::Create)?;
-            }
+        for settled in entries.iter().filter(|settled| settled.entry.kind == EntryKind::Directory) {
+            staged.folder(settled.local(), Missing::Create)?;
         }
-        for (entry, outcome, _) in entries.iter_mut() {
-            let EntryKind::Link { target } = &entry.kind else { continue };
-            let dir = staged.holding(&entry.path, Missing::Create)?;
-            match dir.symlink(target.as_str(), entry.path.file_name().as_str()) {
+        for settled in entries.iter_mut() {
+            let EntryKind::Link { target } = &settled.entry.kind else { continue };
+            let dir = staged.holding(settled.local(), Missing::Create)?;
+            let name = settled.local().file_name();
+            match dir.symlink(target.as_str(), name.as_str()) {
                 // Left by an earlier try, or not what it should be.
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists
-                        && dir
-                            .read_link_contents(entry.path.file_name().as_str())
-                            .is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
+                        && dir.read_link_contents(name.as_str()).is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
                 Err(error) => {
-                    *outcome = Outcome::Failed(Fault::disk(format!("making the link {}", entry.path), &error))
+                    let fault = Fault::disk(format!("making the link {}", settled.entry.path), &error);
+                    settled.outcome = Outcome::Failed(fault);
                 }
                 Ok(()) => {}
             }
@@ -132,17 +136,16 @@ impl Settling {
     }
 
     fn sync(&self, entries: &[Settled]) -> io::Result<()> {
-        if self.staged > SYNC_SINGLY {
+        let came = || entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local);
+        if came().count() > SYNC_SINGLY {
             return sync_all_below(&self.data);
         }
         let mut staged = Folders::new(self.data.clone());
-        for (entry, _, digest) in entries {
-            if digest.is_some() {
-                let dir = staged.holding(&entry.path, Missing::Fail)?;
-                let mut options = read_nofollow();
-                options.write(true);
-                dir.open_with(entry.path.file_name().as_str(), &options)?.sync_all()?;
-            }
+        for path in came() {
+            let dir = staged.holding(path, Missing::Fail)?;
+            let mut options = read_nofollow();
+            options.write(true);
+            dir.open_with(path.file_name().as_str(), &options)?.sync_all()?;
         }
         Ok(())
     }
@@ -154,8 +157,9 @@ impl Settling {
         let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
         for child in children {
             let own = child.file_name();
-            // Staging holds only what we made ourselves; anything else is not ours to move.
-            let Some(Ok(name)) = own.to_str().map(Name::parse) else { continue };
+            // Staging holds only what we made ourselves. A name that is none of ours is better told
+            // than passed over: what stays in staging is removed.
+            let name = name_of(&own).ok_or_else(|| io::Error::other("staging holds a name that is none"))?;
             let path = match at {
                 Some(at) => at.join(&name).map_err(io::Error::other)?,
                 None => RelPath::from(name.clone()),
@@ -226,7 +230,7 @@ fn prune(dir: &Dir, at: Option<&RelPath>, good: &[&RelPath]) -> io::Result<()> {
     for child in dir.entries()? {
         let child = child?;
         let own = child.file_name();
-        let path = own.to_str().and_then(|name| Name::parse(name).ok()).and_then(|name| match at {
+        let path = name_of(&own).and_then(|name| match at {
             Some(at) => at.join(&name).ok(),
             None => Some(RelPath::from(name)),
         });
@@ -243,6 +247,12 @@ fn prune(dir: &Dir, at: Option<&RelPath>, good: &[&RelPath]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name that we gave, whichever normal form the file system keeps it in.
+fn name_of(own: &OsStr) -> Option<Name> {
+    let normal: String = own.to_str()?.nfc().collect();
+    Name::parse(&normal).ok()
 }
 
 fn is_taken(error: &io::Error) -> bool {

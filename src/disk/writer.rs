@@ -71,7 +71,7 @@ impl Writer {
                 return Err(Fault::protocol("an entry ended before its last chunk"));
             }
             work.end = Some(end);
-            (end.size == 0).then(|| slot.entry.path.clone())
+            (end.size == 0).then(|| slot.local().clone())
         };
         if let Some(path) = empty {
             self.file(entry, &path)?;
@@ -98,7 +98,7 @@ impl Writer {
     fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slot(&mut slots, entry)?;
-        let path = slot.entry.path.clone();
+        let path = slot.local().clone();
         let State::Open(work) = &mut slot.state else {
             return Err(Fault::protocol("bytes of an entry that needs none"));
         };
@@ -119,7 +119,7 @@ impl Writer {
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
             let mut journal = lock(&self.partial.journal);
-            let begun_before = self.partial.kept.contains_key(&path);
+            let begun_before = self.partial.may_be_anothers(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
@@ -188,7 +188,7 @@ impl Writer {
                 let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
                 State::Failed(Fault::new(FaultKind::Integrity, text))
             };
-            (slot.entry.path.clone(), modified, executable, good.then_some(end.size))
+            (slot.local().clone(), modified, executable, good.then_some(end.size))
         };
         self.partial.entries.fetch_add(1, Ordering::Relaxed);
         let file = self.file(entry, &path)?;
