@@ -80,9 +80,17 @@ fn refuses(area: &Dir, name: &str) -> bool {
 
 /// What two names have in common that a folding file system holds as one. Systems fold by
 /// different tables; this says "the same" of more than any of them.
-pub(super) fn folded(text: &str) -> String {
+fn folded(text: &str) -> String {
     let decomposed: String = text.nfd().filter(|c| !is_ignorable(*c)).collect();
     decomposed.to_lowercase().to_uppercase().nfd().collect()
+}
+
+/// What stands for a path among others of one file system: the same for all its spellings.
+pub(super) fn key(case: Case, path: &RelPath) -> String {
+    match case {
+        Case::Kept => path.as_str().to_owned(),
+        Case::Folded => folded(path.as_str()),
+    }
 }
 
 /// Characters that show nothing and that HFS+ and ext4 pass over in names.
@@ -137,7 +145,7 @@ impl Fit {
         Self { system, taken: HashSet::new(), hasher: RandomState::new(), folders: HashMap::new() }
     }
 
-    /// Whether another path than the one offered may hold what is staged.
+    /// What the file system makes of case.
     pub(super) fn case(&self) -> Case {
         self.system.case
     }
@@ -177,11 +185,7 @@ impl Fit {
                 Some(above) => above.join(&name).map_err(too_long)?,
                 None => RelPath::from(name),
             };
-            let hash = match self.system.case {
-                Case::Folded => self.hasher.hash_one(folded(local.as_str())),
-                Case::Kept => self.hasher.hash_one(local.as_str()),
-            };
-            if self.taken.insert(hash) {
+            if self.taken.insert(self.hasher.hash_one(key(self.system.case, &local))) {
                 return Ok(local);
             }
         }

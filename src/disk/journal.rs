@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::fit::{Case, folded};
+use super::fit::{self, Case};
 use crate::base::digest::{ChunkHash, chunks_of};
 use crate::base::manifest::Stamp;
 use crate::base::path::RelPath;
@@ -165,7 +165,7 @@ fn replay(records: Vec<Record>, case: Case) -> HashMap<RelPath, Kept> {
             Record::File { file, path, size, modified } => {
                 // Under whichever spelling: what was written last is what is there.
                 if case == Case::Folded
-                    && let Some(before) = spelt.insert(folded(path.as_str()), path.clone())
+                    && let Some(before) = spelt.insert(fit::key(case, &path), path.clone())
                 {
                     kept.remove(&before);
                 }

@@ -55,7 +55,8 @@ pub struct Partial {
     pub(super) entries: AtomicU64,
     /// Whether settling has begun and not come to its end: staging is then not to be cleared.
     settling: AtomicBool,
-    _lock: File,
+    /// Held while this is in use.
+    lock: Mutex<Option<File>>,
 }
 
 #[derive(Debug)]
@@ -191,7 +192,7 @@ impl Partial {
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             settling: AtomicBool::new(false),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         }))
     }
 
@@ -323,7 +324,7 @@ impl Partial {
             entries.push(Settled { entry, elsewhere, outcome, digest });
         }
         let odd = !self.kept.is_empty() || entries.iter().any(|settled| !settled.outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone());
+        let mut settling = settle::Settling::new(&self.root, self.data.clone(), lock(&self.fit).case());
         settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.clear();
@@ -337,7 +338,11 @@ impl Partial {
 
     fn clear(&self) -> io::Result<()> {
         let staging = self.root.dir().open_dir_nofollow(STAGING)?;
-        staging.remove_dir_all(&self.area_name)?;
+        if staging.remove_dir_all(&self.area_name).is_err() {
+            // Some file systems, as NFS, keep what is open in its folder until it is closed.
+            drop(lock(&self.lock).take());
+            staging.remove_dir(&self.area_name)?;
+        }
         // Fails, as it should, while another transfer is using it.
         self.root.dir().remove_dir(STAGING)
     }

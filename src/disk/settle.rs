@@ -10,6 +10,7 @@ use cap_std::fs::{Dir, File};
 use unicode_normalization::UnicodeNormalization;
 
 use super::MOST_NUMBERS;
+use super::fit::{self, Case};
 use super::partial::sync_all_below;
 use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
 use crate::base::digest::EntryDigest;
@@ -77,24 +78,32 @@ pub(super) enum Leftovers {
 pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
-    /// What did not simply get its own name, by its path in staging.
-    exceptions: BTreeMap<RelPath, Outcome>,
+    case: Case,
+    /// What did not simply get its own name, by the key of its path in staging: the file system may
+    /// spell it otherwise than we did.
+    exceptions: BTreeMap<String, Outcome>,
     shown: String,
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>) -> Self {
-        Self { root: root.dir().clone(), data, exceptions: BTreeMap::new(), shown: root.shown().display().to_string() }
+    pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case) -> Self {
+        Self {
+            root: root.dir().clone(),
+            data,
+            case,
+            exceptions: BTreeMap::new(),
+            shown: root.shown().display().to_string(),
+        }
     }
 
     /// Settles everything; writes what became of it into `entries`.
     pub(super) fn run(&mut self, entries: &mut [Settled], leftovers: Leftovers) -> Result<(), Fault> {
         let disk = |shown: &str, error: &io::Error| Fault::disk(format!("putting files into {shown}"), error);
         if leftovers == Leftovers::Possible {
-            let mut good: Vec<&RelPath> =
-                entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local).collect();
+            let good = entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local);
+            let mut good: Vec<String> = good.map(|path| fit::key(self.case, path)).collect();
             good.sort_unstable();
-            prune(&self.data, None, &good).map_err(|e| disk(&self.shown, &e))?;
+            prune(&self.data, None, self.case, &good).map_err(|e| disk(&self.shown, &e))?;
         }
         self.plain(entries).map_err(|e| disk(&self.shown, &e))?;
         self.sync(entries).map_err(|e| disk(&self.shown, &e))?;
@@ -184,13 +193,13 @@ impl Settling {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
                 from.remove_file(name.as_str())?;
-                self.exceptions.insert(path.clone(), Outcome::Equal);
+                self.except(path, Outcome::Equal);
                 return Ok(());
             }
             match rename_without_replacing(from, name, to, &candidate) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
-                    self.exceptions.insert(path.clone(), Outcome::PlacedAs(placed));
+                    self.except(path, Outcome::PlacedAs(placed));
                     return Ok(());
                 }
                 Err(error) if is_taken(&error) => {}
@@ -198,8 +207,12 @@ impl Settling {
             }
         }
         let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
-        self.exceptions.insert(path.clone(), Outcome::Failed(Fault::new(FaultKind::Disk, text)));
+        self.except(path, Outcome::Failed(Fault::new(FaultKind::Disk, text)));
         Ok(())
+    }
+
+    fn except(&mut self, path: &RelPath, outcome: Outcome) {
+        self.exceptions.insert(fit::key(self.case, path), outcome);
     }
 
     /// What became of `path`, if it is an exception or stands below a folder that is one.
@@ -207,12 +220,12 @@ impl Settling {
         if self.exceptions.is_empty() {
             return None;
         }
-        if let Some(outcome) = self.exceptions.get(path) {
+        if let Some(outcome) = self.exceptions.get(&fit::key(self.case, path)) {
             return Some(outcome.clone());
         }
         let mut above = path.parent();
         while let Some(folder) = above {
-            match self.exceptions.get(&folder) {
+            match self.exceptions.get(&fit::key(self.case, &folder)) {
                 Some(Outcome::PlacedAs(placed)) => {
                     let rest = &path.as_str()[folder.as_str().len()..];
                     return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
@@ -225,8 +238,8 @@ impl Settling {
     }
 }
 
-/// Removes from staging every file that is not among `good` (sorted), and folders left empty.
-fn prune(dir: &Dir, at: Option<&RelPath>, good: &[&RelPath]) -> io::Result<()> {
+/// Removes from staging every file whose key is not among `good` (sorted), and folders left empty.
+fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[String]) -> io::Result<()> {
     for child in dir.entries()? {
         let child = child?;
         let own = child.file_name();
@@ -237,11 +250,11 @@ fn prune(dir: &Dir, at: Option<&RelPath>, good: &[&RelPath]) -> io::Result<()> {
         let is_folder = child.file_type()?.is_dir();
         match path {
             Some(path) if is_folder => {
-                prune(&child.open_dir()?, Some(&path), good)?;
+                prune(&child.open_dir()?, Some(&path), case, good)?;
                 // Fails, as it should, where something good is in it.
                 let _ = child.remove_dir();
             }
-            Some(path) if good.binary_search(&&path).is_ok() => {}
+            Some(path) if good.binary_search(&fit::key(case, &path)).is_ok() => {}
             _ if is_folder => dir.remove_dir_all(&own)?,
             _ => dir.remove_file(&own)?,
         }
