@@ -10,6 +10,7 @@ pub mod reader;
 pub mod root;
 mod settle;
 pub mod source;
+mod sparse;
 pub mod state;
 mod walk;
 pub mod writer;

@@ -94,6 +94,8 @@ pub(super) struct Work {
     pub(super) chunks: Vec<Option<ChunkHash>>,
     pub(super) got: usize,
     pub(super) bytes: u64,
+    /// Whether an earlier try left some of it.
+    pub(super) resumed: bool,
     /// A chunk of a pipe that is not a whole one: only the last may be.
     pub(super) short: Option<u32>,
     pub(super) number: Option<u32>,
@@ -275,6 +277,7 @@ impl Partial {
                 }
             }
         }
+        work.resumed = work.got > 0;
         if work.got == 0 && length.is_some() {
             dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
         }

@@ -1,7 +1,7 @@
 //! Writing verified chunks into staging.
 
 use std::fs::{File, FileTimes};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +10,7 @@ use cap_std::fs::OpenOptions;
 
 use super::partial::{End, Partial, State, lock, slot};
 use super::root::{Folders, Missing};
+use super::sparse::{self, Ground};
 use crate::base::digest::{CHUNK, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Stamp};
@@ -40,9 +41,9 @@ impl Writer {
     /// # Errors
     /// A protocol fault for what was not offered; a disk fault.
     pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        let path = self.expect(entry, chunk)?;
+        let (path, ground) = self.expect(entry, chunk)?;
         let file = self.file(entry, &path)?;
-        let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
+        let written = sparse::write(file, ground, chunk.offset(), chunk.bytes());
         written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
         self.note(entry, chunk)?;
         let length = chunk.bytes().len() as u64;
@@ -95,7 +96,7 @@ impl Writer {
     }
 
     /// Checks that a chunk belongs to what was accepted; says where it goes.
-    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<RelPath, Fault> {
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(RelPath, Ground), Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slot(&mut slots, entry)?;
         let path = slot.local().clone();
@@ -131,7 +132,8 @@ impl Writer {
             });
             work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
         }
-        Ok(path)
+        let size = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
+        Ok((path, Ground { used: work.resumed, size }))
     }
 
     /// Notes a chunk that has been written.

@@ -1,6 +1,11 @@
 //! Trees: what of them is left out, and that everything else is the same at the other end.
 
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+
 use crate::house::home::Home;
+use crate::house::noise;
+use crate::house::process::Process;
 
 #[test]
 fn what_is_excluded_is_not_sent_and_no_failure() {
@@ -50,4 +55,28 @@ fn a_glob_that_is_none_is_told_before_anybody_is_looked_for() {
     }
     let told = bob.run(&["push", "a", "peer", "--exclude", "a"]).exits(1).failure();
     assert!(told.contains("nothing was sent"), "{told}");
+}
+
+#[test]
+fn holes_stay_holes() {
+    const SIZE: u64 = 64 << 20;
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    let path = bob.write("disk.img", "boot sector");
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(SIZE / 2)).unwrap();
+    file.write_all(&noise(1, 100_000)).unwrap();
+    file.set_len(SIZE).unwrap();
+    drop(file);
+    bob.run(&["push", "disk.img", &node.at()]).done();
+    assert!(alice.read("inbox/disk.img") == bob.read("disk.img"));
+    #[cfg(target_os = "linux")]
+    {
+        let room = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(alice.path("inbox/disk.img")).unwrap()) * 512;
+        assert!(room < SIZE / 16, "{room} bytes are allocated");
+    }
+    let mut command = bob.command(&["push", "-", "--as", "piped", &node.at()]);
+    command.arg("--json");
+    Process::start_with_input(command, &bob.read("disk.img")).end().done();
+    assert!(alice.read("inbox/piped") == bob.read("disk.img"), "also where the length is not known");
 }

@@ -399,3 +399,27 @@ fn what_we_staged_is_known_again_in_either_normal_form_and_nothing_is_passed_ove
     assert!(partial.settle().is_err());
     assert_eq!(partial.data.read_to_string("x\\y").unwrap(), "kept");
 }
+
+/// The first try wrote a chunk of which its journal does not tell, as when the power fails.
+#[test]
+fn zeros_are_zeros_also_where_an_earlier_try_has_written() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bytes = vec![0; 4 * CHUNK as usize];
+    bytes[..CHUNK as usize].fill(1);
+    let first = open(home.path());
+    first.admit(vec![file("disk", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..2).unwrap();
+    let mut staged = first.data.open_with("disk", cap_std::fs::OpenOptions::new().write(true)).unwrap();
+    io::Seek::seek(&mut staged, io::SeekFrom::Start(2 * CHUNK)).unwrap();
+    io::Write::write_all(&mut staged, &vec![9; CHUNK as usize + 5]).unwrap();
+    first.leave();
+    drop(first);
+
+    let again = open(home.path());
+    let have = again.admit(vec![file("disk", bytes.len())]).unwrap().remove(0);
+    assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK, "a hole counts as there");
+    write(&again, 0, &bytes, 2..4).unwrap();
+    end(&again, 0, &bytes).unwrap();
+    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
+    assert!(fs::read(home.path().join("disk")).unwrap() == bytes);
+}
