@@ -5,6 +5,7 @@ pub mod excludes;
 mod fit;
 pub mod folder;
 mod journal;
+mod mode;
 pub mod partial;
 pub mod reader;
 pub mod root;

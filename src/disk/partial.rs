@@ -83,7 +83,7 @@ pub(super) enum State {
     /// All there and verified.
     Staged(EntryDigest),
     /// An equal file is in place.
-    Equal,
+    Equal(settle::Found),
     /// It will not come.
     Failed(Fault),
 }
@@ -219,12 +219,14 @@ impl Partial {
             }
             let state = match &entry.kind {
                 EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
-                EntryKind::File { .. } if there.has_equal(&entry.kind, local) => State::Equal,
-                EntryKind::File { .. } => State::Open(Box::new(self.resume(&entry.kind, local, &mut staged)?)),
+                EntryKind::File { .. } => match there.equal(&entry.kind, local) {
+                    Some(found) => State::Equal(found),
+                    None => State::Open(Box::new(self.resume(&entry.kind, local, &mut staged)?)),
+                },
                 EntryKind::Stream => State::Open(Box::default()),
             };
             haves.push(match &state {
-                State::Equal => Have::Equal,
+                State::Equal(_) => Have::Equal,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
                 _ => Have::Nothing,
             });
@@ -320,7 +322,10 @@ impl Partial {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
                 State::Staged(digest) => (Outcome::Placed, Some(digest)),
-                State::Equal => (Outcome::Unchanged, None),
+                State::Equal(found) => {
+                    found.correct(&self.root);
+                    (Outcome::Unchanged, None)
+                }
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };

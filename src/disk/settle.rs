@@ -11,6 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::MOST_NUMBERS;
 use super::fit::{self, Case};
+use super::mode::{is_executable, set_executable};
 use super::partial::sync_all_below;
 use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
 use crate::base::digest::EntryDigest;
@@ -31,21 +32,43 @@ impl Place {
         Self { folders: Folders::new(root.dir().clone()) }
     }
 
-    /// Whether a file of this name, or of its numbered names, has the size and time of `kind`.
-    pub(super) fn has_equal(&mut self, kind: &EntryKind, path: &RelPath) -> bool {
-        let EntryKind::File { size, modified, .. } = *kind else { return false };
-        let Ok(dir) = self.folders.holding(path, Missing::Fail) else { return false };
+    /// The file of this name, or of one of its numbered names, that has the size and time of `kind`.
+    pub(super) fn equal(&mut self, kind: &EntryKind, path: &RelPath) -> Option<Found> {
+        let EntryKind::File { size, modified, executable } = *kind else { return None };
+        let dir = self.folders.holding(path, Missing::Fail).ok()?;
         let name = path.file_name();
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
-            let Ok(metadata) = dir.symlink_metadata(candidate.as_str()) else { return false };
+            let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
             let time = metadata.modified().map(|time| Stamp::of(time.into_std()));
             if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.shows(modified)) {
-                return true;
+                let differs = is_executable(&metadata) != executable;
+                let path = path.with_file_name(&candidate);
+                return Some(Found(differs.then(|| Box::new((path, executable)))));
             }
         }
-        false
+        None
     }
+}
+
+/// An equal file that is in place: where, and whether it is to be executable, if it is not so yet.
+#[derive(Debug)]
+pub(super) struct Found(Option<Box<(RelPath, bool)>>);
+
+impl Found {
+    /// Makes it as executable as the one offered; not where that is not for us to say.
+    pub(super) fn correct(self, root: &Root) {
+        let Some((path, executable)) = self.0.map(|found| *found) else { return };
+        if let Ok(dir) = Folders::new(root.dir().clone()).holding(&path, Missing::Fail) {
+            let _ = set_mode(&dir, &path.file_name(), executable);
+        }
+    }
+}
+
+fn set_mode(dir: &Dir, name: &Name, executable: bool) -> io::Result<()> {
+    let file = dir.open_with(name.as_str(), &read_nofollow())?.into_std();
+    set_executable(&file, executable)?;
+    file.sync_all()
 }
 
 /// An entry with what became of it.
@@ -192,6 +215,9 @@ impl Settling {
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
+                if ours.is_file() && is_executable(&ours) != is_executable(&to.symlink_metadata(candidate.as_str())?) {
+                    let _ = set_mode(to, &candidate, is_executable(&ours));
+                }
                 from.remove_file(name.as_str())?;
                 self.except(path, Outcome::Equal);
                 return Ok(());

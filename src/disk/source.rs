@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
 use super::excludes::{Excludes, Rules};
+use super::mode::is_executable;
 use super::reader::Reader;
 use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
@@ -304,19 +305,8 @@ pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
     EntryKind::File {
         size: metadata.len(),
         modified: metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std())),
-        executable: executable(metadata),
+        executable: is_executable(metadata),
     }
-}
-
-#[cfg(unix)]
-fn executable(metadata: &Metadata) -> bool {
-    use cap_std::fs::MetadataExt;
-    metadata.mode() & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-fn executable(_: &Metadata) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata
         return Err(special("not a file, folder or link; not sent"));
     }
     let target = dir.read_link_contents(own).map_err(|e| Passed::Unreadable { fault: Fault::disk(path, &e) })?;
-    let target = target.to_str().and_then(|text| LinkTarget::parse(text).ok());
+    let target = target.to_str().and_then(|text| LinkTarget::from_local(text).ok());
     match target {
         Some(target) if target.stays_inside(path) => Ok(EntryKind::Link { target }),
         _ => Err(special("a link that leaves its tree; not sent")),

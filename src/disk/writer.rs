@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::OpenOptions;
 
+use super::mode::set_executable;
 use super::partial::{End, Partial, State, lock, slot};
 use super::root::{Folders, Missing};
 use super::sparse::{self, Ground};
@@ -226,15 +227,10 @@ impl Writer {
 }
 
 fn finish(file: &File, modified: Option<Stamp>, executable: bool) -> io::Result<()> {
-    #[cfg(unix)]
+    // A fresh file is not executable.
     if executable {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata()?.permissions().mode();
-        // Whoever may read it may run it: what the umask took away stays away.
-        file.set_permissions(PermissionsExt::from_mode(mode | ((mode & 0o444) >> 2)))?;
+        set_executable(file, true)?;
     }
-    #[cfg(not(unix))]
-    let _ = executable;
     match modified.and_then(Stamp::to_system) {
         Some(time) => file.set_times(FileTimes::new().set_modified(time)),
         None => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::time::{Duration, SystemTime};
 
 use crate::house::home::Home;
 use crate::house::noise;
@@ -79,4 +80,101 @@ fn holes_stay_holes() {
     command.arg("--json");
     Process::start_with_input(command, &bob.read("disk.img")).end().done();
     assert!(alice.read("inbox/piped") == bob.read("disk.img"), "also where the length is not known");
+}
+
+/// Everything that can be said of what is below a folder, but the times of folders and links,
+/// which do not travel.
+#[cfg(target_os = "linux")]
+fn facts(home: &Home, below: &str) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let said = |path: String| {
+        if path.ends_with('/') || path.contains(" -> ") {
+            return path;
+        }
+        let metadata = fs::metadata(home.path(below).join(&path)).unwrap();
+        let time = metadata.modified().unwrap();
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        format!("{path}: {time:?} {executable} {:?}", home.read(&format!("{below}/{path}")))
+    };
+    home.tree(below).into_iter().map(said).collect()
+}
+
+/// Forty levels, names as long as they may be, everything that is empty, links, times before 1970.
+#[cfg(target_os = "linux")]
+fn plant(home: &Home) {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let deep: Vec<String> = (1..=40).map(|level| format!("level {level}")).collect();
+    let long = ["x".repeat(255), format!("{}y", "ä".repeat(127)), "z".repeat(255)];
+    home.write(&format!("tree/{}/bottom", deep.join("/")), "as deep as it gets");
+    home.write(&format!("tree/{}/{}", long.join("/"), "e".repeat(255)), "long");
+    home.write(&format!("tree/{}", "f".repeat(255)), "");
+    home.folder("tree/empty/emptier");
+    for (index, name) in ["-rf", " lead", "trail ", "dots...", "con", "a:b*?", "\u{1f980}", "\u{5d0}b", "Case", "case"]
+        .iter()
+        .enumerate()
+    {
+        let path = home.write(&format!("tree/odd/{name}"), noise(index as u32, index * 7));
+        let when = SystemTime::UNIX_EPOCH - Duration::new(86_400 * index as u64, 123_456_700);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(when).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(if index % 2 == 0 { 0o755 } else { 0o600 })).unwrap();
+    }
+    symlink("../odd/case", home.path("tree/empty/link")).unwrap();
+    symlink("level 1/level 2", home.path("tree/to-folder")).unwrap();
+    symlink("nowhere", home.path("tree/broken")).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tree_with_everything_in_it_is_the_same_after_a_push_and_after_a_pull() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    plant(&bob);
+    let node = alice.up(&["--accept", "all", "--share", "inbox", "--share-with", "all"]);
+    bob.run(&["push", "tree", &node.at()]).done();
+    let there = facts(&bob, "tree");
+    assert!(there.len() > 55, "{}", there.len());
+    assert_eq!(facts(&alice, "inbox/tree"), there);
+    bob.run(&["pull", &format!("{}:inbox/tree", node.at()), "--to", "back"]).done();
+    assert_eq!(facts(&bob, "back/tree"), there);
+    let again = bob.run(&["push", "tree", &node.at()]).done().last();
+    assert_eq!(again["bytes_moved"], 0);
+    assert_eq!(facts(&alice, "inbox/tree"), there, "and after nothing was sent");
+}
+
+/// Names travel in one normal form: of two that are one in it, the second is numbered, and told.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_differ_in_their_normal_form_only_both_arrive() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("tree/\u{e9}", "one form");
+    bob.write("tree/e\u{301}", "the other");
+    std::os::unix::fs::symlink("./e\u{301}x", bob.path("tree/link")).unwrap();
+    let pushed = bob.run(&["push", "tree", &node.at()]).done().last();
+    assert_eq!(alice.tree("inbox/tree"), ["link -> \u{e9}x", "\u{e9}", "\u{e9} (1)"]);
+    let mut texts = ["inbox/tree/\u{e9}", "inbox/tree/\u{e9} (1)"].map(|path| alice.read(path));
+    texts.sort();
+    assert_eq!(texts, [b"one form".to_vec(), b"the other".to_vec()]);
+    assert!(pushed["notes"].to_string().contains("(1)"), "{pushed}");
+}
+
+/// A file that is there already, equal but for its mode.
+#[cfg(unix)]
+#[test]
+fn what_is_there_already_becomes_as_executable_as_what_is_sent() {
+    use std::os::unix::fs::PermissionsExt;
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("run.sh", "#!/bin/sh\n");
+    let may_run = || fs::metadata(alice.path("inbox/run.sh")).unwrap().permissions().mode() & 0o111 != 0;
+    let set = |mode| fs::set_permissions(bob.path("run.sh"), PermissionsExt::from_mode(mode)).unwrap();
+    for (mode, time) in [(0o600, 1), (0o700, 1), (0o600, 1), (0o700, 2)] {
+        // Where the time is another one, the bytes are sent and compared.
+        let when = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
+        fs::File::options().write(true).open(bob.path("run.sh")).unwrap().set_modified(when).unwrap();
+        set(mode);
+        bob.run(&["push", "run.sh", &node.at()]).done();
+        set(0o600);
+        assert_eq!(may_run(), mode == 0o700);
+    }
+    assert_eq!(alice.tree("inbox"), ["run.sh"]);
 }
