@@ -2,8 +2,8 @@
 //! others hold certain names not at all. What does not fit gets another name, and the sender is
 //! told which.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::io;
 
@@ -132,8 +132,9 @@ fn is_device(stem: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Fit {
     system: FileSystem,
-    /// Hashes of the local paths given so far, folded where the system folds.
-    taken: HashSet<u64>,
+    /// Hashes of the keys of the local paths given so far, with the last number tried for each: who
+    /// offers a thousand of a kind does not make us try each a thousand times.
+    taken: HashMap<u64, u32>,
     hasher: RandomState,
     /// Where each folder that was offered is.
     folders: HashMap<RelPath, RelPath>,
@@ -142,7 +143,7 @@ pub(super) struct Fit {
 impl Fit {
     /// Nothing given yet.
     pub(super) fn new(system: FileSystem) -> Self {
-        Self { system, taken: HashSet::new(), hasher: RandomState::new(), folders: HashMap::new() }
+        Self { system, taken: HashMap::new(), hasher: RandomState::new(), folders: HashMap::new() }
     }
 
     /// What the file system makes of case.
@@ -179,17 +180,29 @@ impl Fit {
         let above = path.parent().map(|above| self.folder(&above)).transpose()?;
         let name = self.system.possible(&path.file_name());
         let too_long = |error| Fault::new(FaultKind::Disk, format!("{path}: {error}"));
-        for n in 0..=MOST_NUMBERS {
-            let name = if n == 0 { name.clone() } else { name.numbered(n) };
-            let local = match &above {
-                Some(above) => above.join(&name).map_err(too_long)?,
-                None => RelPath::from(name),
-            };
-            if self.taken.insert(self.hasher.hash_one(key(self.system.case, &local))) {
+        let at = |name: Name| match &above {
+            Some(above) => above.join(&name).map_err(too_long),
+            None => Ok(RelPath::from(name)),
+        };
+        let local = at(name.clone())?;
+        let first = self.hash(&local);
+        let Some(tried) = self.taken.get(&first).copied() else {
+            self.taken.insert(first, 0);
+            return Ok(local);
+        };
+        for n in tried + 1..=MOST_NUMBERS {
+            let local = at(name.numbered(n))?;
+            let hash = self.hash(&local);
+            if !self.taken.contains_key(&hash) {
+                self.taken.extend([(first, n), (hash, 0)]);
                 return Ok(local);
             }
         }
         Err(Fault::new(FaultKind::Disk, format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS))))
+    }
+
+    fn hash(&self, local: &RelPath) -> u64 {
+        self.hasher.hash_one(key(self.system.case, local))
     }
 }
 
@@ -225,6 +238,18 @@ mod tests {
         let there =
             ["t", "t/Makefile", "t/makefile (1)", "t/MAKEFILE (2)", "t/makefile (1) (1)", "t/straße", "t/STRASSE (1)"];
         assert_eq!(fitted(FOLDS, &paths), there);
+    }
+
+    /// Tried one by one for each of them, this would be fifty million names.
+    #[test]
+    fn many_spellings_of_many_names_are_fitted_at_once() {
+        let spelt = |n: u32| format!("{n:010b}").replace('0', "a").replace('1', "A");
+        let paths: Vec<String> = (0..100).flat_map(|i| (0..1000).map(move |n| format!("{i}{}", spelt(n)))).collect();
+        let mut fit = Fit::new(FOLDS);
+        for path in &paths {
+            let entry = Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream };
+            fit.elsewhere(&entry).unwrap();
+        }
     }
 
     #[test]
