@@ -1,6 +1,7 @@
 //! Walking one item's tree, folders before what is in them, names in order.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,8 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
         }
         children.sort_by_key(DirEntry::file_name);
-        let mut taken = HashSet::new();
+        // Whoever has a name that travels keeps it, whatever others have to be called.
+        let mut taken: HashSet<Name> = children.iter().filter_map(|child| as_it_is(&child.file_name())).collect();
         for child in children {
             if child.file_name().to_str().is_some_and(is_reserved) {
                 continue;
@@ -102,14 +104,13 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         taken: &mut HashSet<Name>,
     ) -> Go {
         let own = child.file_name();
-        let typed = own.to_string_lossy();
+        let shown = || PeerText::new(&*own.to_string_lossy());
         let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
         if self.rules.leave_out(&own, is_folder) {
-            let text = format!("{above}/{}{}", PeerText::new(&*typed), if is_folder { "/" } else { "" });
+            let text = format!("{above}/{}{}", shown(), if is_folder { "/" } else { "" });
             return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
         }
-        let (wanted, rewritten) = Name::from_local(&typed);
-        let name = unused(&wanted, taken);
+        let (name, rewritten) = name_for(&own, taken);
         let path = match above.join(&name) {
             Ok(path) => path,
             Err(error) => {
@@ -117,9 +118,8 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
                 return (self.each)(Err(Passed::Unreadable { fault }));
             }
         };
-        if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
-            let from = PeerText::new(&*typed);
-            let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
+        if rewritten == Rewritten::Yes {
+            let fault = Fault::new(FaultKind::Other, format!("{above}/{} is sent as {name}", shown()));
             if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
                 return Go::Stop;
             }
@@ -128,7 +128,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         let differs = local_above.is_some() || own.to_str() != Some(name.as_str());
         let local: Option<PathBuf> = differs.then(|| match local_above {
             Some(above) => above.join(&own),
-            None => above.components().skip(1).map(std::ffi::OsStr::new).chain([own.as_os_str()]).collect(),
+            None => above.components().skip(1).map(OsStr::new).chain([own.as_os_str()]).collect(),
         });
         let metadata = match child.metadata() {
             Ok(metadata) => metadata,
@@ -156,6 +156,23 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
     }
 }
 
+/// The name that something has here, if it can travel under it.
+fn as_it_is(own: &OsStr) -> Option<Name> {
+    own.to_str().and_then(|own| Name::parse(own).ok())
+}
+
+/// The name under which something travels, and whether that is worth telling: another normal form
+/// alone is not.
+fn name_for(own: &OsStr, taken: &mut HashSet<Name>) -> (Name, Rewritten) {
+    if let Some(name) = as_it_is(own) {
+        return (name, Rewritten::No);
+    }
+    let (wanted, rewritten) = Name::from_local(&own.to_string_lossy());
+    let name = unused(&wanted, taken);
+    let told = rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none();
+    (name, if told { Rewritten::Yes } else { Rewritten::No })
+}
+
 #[cfg(unix)]
 fn is_private(metadata: &Metadata, private: Option<FileId>) -> bool {
     use cap_std::fs::MetadataExt;
@@ -171,7 +188,7 @@ fn withheld(path: &RelPath) -> Passed {
     Passed::Special { fault: Fault::new(FaultKind::Other, format!("{path}: this node's private key; never sent")) }
 }
 
-fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
+fn kind_of(dir: &Dir, own: &OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
     if metadata.is_file() {
         return Ok(entry_kind(metadata));
     }
