@@ -1,5 +1,6 @@
 //! What happens in a transfer, as values; the command line draws them.
 
+use super::entries::Entries;
 use super::fault::Fault;
 use super::id::TransferId;
 use super::manifest::{Entry, Outcome};
@@ -17,7 +18,7 @@ pub struct Progress {
     pub entries_done: u64,
     /// Bytes that have moved in this run.
     pub bytes_moved: u64,
-    /// Bytes that need not move: the receiver has them.
+    /// Bytes that need not move: the receiver has them, or does not want them.
     pub bytes_kept: u64,
     /// Bytes that the other side has confirmed as written, as far as it told.
     pub bytes_safe: u64,
@@ -35,6 +36,8 @@ pub enum Stage {
     Moving,
     /// Everything moved; the receiver syncs and puts things into place.
     Settling,
+    /// The connection is lost; the peer is dialled again.
+    Reconnecting,
 }
 
 /// A finished transfer: what became of each entry, in the order of the manifest.
@@ -42,8 +45,10 @@ pub enum Stage {
 pub struct Summary {
     /// Which transfer.
     pub transfer: TransferId,
-    /// The entries and their outcomes.
-    pub outcomes: Vec<(Entry, Outcome)>,
+    /// The entries.
+    pub entries: Entries,
+    /// What became of each.
+    pub outcomes: Vec<Outcome>,
     /// Bytes that moved.
     pub bytes_moved: u64,
     /// Sizes of everything, moved or not.
@@ -64,13 +69,18 @@ pub enum Receipted {
 }
 
 impl Summary {
-    /// The entries that did not arrive.
-    pub fn failed(&self) -> impl Iterator<Item = &(Entry, Outcome)> {
-        self.outcomes.iter().filter(|(_, outcome)| !outcome.is_good())
+    /// The entries, each with what became of it.
+    pub fn each(&self) -> impl Iterator<Item = (&Entry, &Outcome)> {
+        self.entries.iter().zip(&self.outcomes)
+    }
+
+    /// The entries that should have arrived and did not.
+    pub fn failed(&self) -> impl Iterator<Item = (&Entry, &Outcome)> {
+        self.each().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 
     /// How many files there are, folders and links not counted.
     pub fn files(&self) -> usize {
-        self.outcomes.iter().filter(|(entry, _)| entry.has_bytes()).count()
+        self.entries.iter().filter(|entry| entry.has_bytes()).count()
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{CHUNK, chunks_of};
+use super::digest::{CHUNK, EntryDigest, chunks_of};
 use super::fault::Fault;
 use super::path::{LinkTarget, RelPath};
 
@@ -132,6 +132,10 @@ pub enum Have {
     Equal,
     /// These chunks, verified, from an earlier try.
     Chunks(Vec<ChunkRun>),
+    /// Something else has its name, and the receiver keeps that: send none of it.
+    Skipped,
+    /// A file in place has this digest, and this size: send nothing if it is the same.
+    Digest(EntryDigest),
 }
 
 impl Have {
@@ -151,11 +155,11 @@ impl Have {
             })
     }
 
-    /// Whether the receiver has this chunk.
+    /// Whether the receiver has this chunk, or does not want it.
     pub fn contains(&self, index: u32) -> bool {
         match self {
-            Self::Nothing => false,
-            Self::Equal => true,
+            Self::Nothing | Self::Digest(_) => false,
+            Self::Equal | Self::Skipped => true,
             Self::Chunks(runs) => {
                 let after = runs.partition_point(|run| run.first <= index);
                 after.checked_sub(1).is_some_and(|at| index - runs[at].first < runs[at].count)
@@ -166,8 +170,8 @@ impl Have {
     /// Bytes of a file of `size` that need not travel.
     pub fn bytes_of(&self, size: u64) -> u64 {
         match self {
-            Self::Nothing => 0,
-            Self::Equal => size,
+            Self::Nothing | Self::Digest(_) => 0,
+            Self::Equal | Self::Skipped => size,
             Self::Chunks(runs) => runs
                 .iter()
                 .map(|r| {
@@ -193,12 +197,17 @@ pub enum Outcome {
     Failed(Fault),
     /// One with the same size and time was there before; nothing was sent or compared.
     Unchanged,
+    /// Not taken: something else has its name, and the receiver chose to keep that.
+    Skipped,
+    /// Verified, synced, in place under its own name; what had that before is gone, as the
+    /// receiver chose.
+    Replaced,
 }
 
 impl Outcome {
     /// Whether the receiver has the entry now.
     pub fn is_good(&self) -> bool {
-        !matches!(self, Self::Failed(_))
+        !matches!(self, Self::Failed(_) | Self::Skipped)
     }
 }
 

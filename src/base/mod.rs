@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod digest;
+pub mod entries;
 pub mod event;
 pub mod fault;
 pub mod id;

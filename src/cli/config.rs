@@ -1,11 +1,14 @@
 //! Where our files are, and the configuration: flags beat the environment, which beats the file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::Deserialize;
 
 use super::outcome::{Exit, Failure};
+use crate::disk::root::Conflict;
 
 /// `config.toml`; every line may be left out.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -19,8 +22,37 @@ pub struct Config {
     pub share: Vec<PathBuf>,
     /// Whom to accept without asking: ask, trusted, all or none.
     pub accept: Option<super::up::AcceptFlag>,
+    /// What becomes of what comes where its name is taken: rename, skip or replace.
+    pub on_conflict: Option<ConflictFlag>,
     /// Network interfaces to use, and no others.
     pub interfaces: Vec<String>,
+    /// How fast the node may send and receive.
+    pub limit: Option<super::rate::Rate>,
+    /// Receivers under one name: `ftx push FILE @NAME`.
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// What becomes of what comes where something else has its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConflictFlag {
+    /// It becomes name (1); nothing is ever overwritten
+    Rename,
+    /// It is not taken; what is there stays
+    Skip,
+    /// It takes the place of a file or link; a folder is never replaced
+    Replace,
+}
+
+impl Config {
+    /// The rule for names that are taken: the flag beats the file.
+    pub fn conflict(&self, flag: Option<ConflictFlag>) -> Conflict {
+        match flag.or(self.on_conflict) {
+            None | Some(ConflictFlag::Rename) => Conflict::Rename,
+            Some(ConflictFlag::Skip) => Conflict::Skip,
+            Some(ConflictFlag::Replace) => Conflict::Replace,
+        }
+    }
 }
 
 /// The folders of the person at this machine.
@@ -97,5 +129,13 @@ mod tests {
         assert!(toml::from_str::<Config>("nmae = \"x\"").is_err());
         let config: Config = toml::from_str("name = \"lab\"\naccept = \"trusted\"\nshare = [\"a\"]").unwrap();
         assert_eq!(config.name.as_deref(), Some("lab"));
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_nothing_is_replaced_unless_somebody_says_so() {
+        let config: Config = toml::from_str("on_conflict = \"replace\"").unwrap();
+        assert_eq!(config.conflict(None), Conflict::Replace);
+        assert_eq!(config.conflict(Some(ConflictFlag::Skip)), Conflict::Skip);
+        assert_eq!(Config::default().conflict(None), Conflict::Rename);
     }
 }

@@ -18,9 +18,11 @@ use super::outcome::{Exit, Failure};
 use super::ui::printer::Printer;
 use crate::base::event::Progress;
 use crate::base::fault::FaultKind;
-use crate::base::id::Role;
+use crate::base::id::{Role, TransferId};
 use crate::disk::source::{Item, Source};
 use crate::flow::greet::{Greeted, Me, Proof};
+use crate::flow::lanes::Further;
+use crate::flow::outgoing::{Manner, Outgoing};
 use crate::flow::send::send;
 use crate::flow::stop::Stopper;
 use crate::link::dial::dial;
@@ -270,7 +272,8 @@ impl Stage {
         let greeted = Greeted::dialled(stream, proof, &me).await.map_err(|fault| failed(STEP, fault))?;
         let session = greeted.ask(Request::Push).await.map_err(|fault| failed(STEP, fault))?;
         let (progress, _) = watch::channel(Progress::default());
-        match send(session, Source::new(vec![item]), progress, Stopper::new().listen()).await {
+        let outgoing = Outgoing::start(Source::new(vec![item]), Manner::default());
+        match send(session, outgoing, TransferId::new(), Further::None, progress, Stopper::new().listen()).await {
             Err(fault) if fault.kind() == FaultKind::Integrity => {}
             Err(fault) => return Err(failed(STEP, format!("refused for another reason: {fault}"))),
             Ok(_) => return Err(failed(STEP, "it was accepted")),

@@ -3,19 +3,26 @@
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod deliver;
 pub mod demo;
 pub mod here;
 pub mod ls;
 pub mod outcome;
 pub mod peers;
+pub mod plan;
 pub mod pull;
 pub mod push;
+pub mod rate;
 pub mod reach;
+pub mod receivers;
+pub mod redial;
 pub mod report;
 pub mod signal;
 pub mod trust;
 pub mod ui;
 pub mod up;
+
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -56,7 +63,8 @@ const MORE: &str = "Exit codes:
   130  interrupted
 
 Files:
-  ~/.config/ftx/config.toml  name, dir, share, accept, interfaces; each may be left out
+  ~/.config/ftx/config.toml  name, dir, share, accept, on_conflict, interfaces; each may be
+                             left out
   ~/.config/ftx/key          this node's private key, made at the first start
   ~/.config/ftx/peers.toml   the address book
   DIR/.ftx-partial/          what is on its way into DIR; cleared when it is there
@@ -105,7 +113,7 @@ pub fn run() -> Exit {
     std::thread::spawn(crate::link::key::warm_up);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return not_a_command(&error),
     };
     let format = if cli.common.json { Format::Json } else { Format::Human };
     let loudness = match (cli.common.quiet, cli.common.verbose) {
@@ -125,15 +133,24 @@ pub fn run() -> Exit {
     // Threads that wait for standard input would keep the program from ending.
     runtime.shutdown_background();
     match done {
-        Ok(exit) => exit,
+        Ok(exit) => printer.end(exit),
         Err(failure) => printer.failure(&failure),
     }
 }
 
-fn usage(error: &clap::Error) -> Exit {
-    // Help and version are results; everything else is talk.
+/// Help and version are results; everything else is a failure, told in the form that was asked for.
+fn not_a_command(error: &clap::Error) -> Exit {
+    let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    let printer = Printer::new(if json { Format::Json } else { Format::Human }, Loudness::Normal);
+    if !error.use_stderr() {
+        printer.written(error.print());
+        return printer.end(Exit::Done);
+    }
+    if json {
+        return printer.failure(&Failure::usage(error));
+    }
     let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    Exit::Usage
 }
 
 async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
@@ -142,7 +159,7 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
         _ => {}
     }
-    let context = Context::open(&cli.common, printer.clone())?;
+    let context = Arc::new(Context::open(&cli.common, printer.clone())?);
     match cli.command {
         None => here::run(&context).await,
         Some(Command::Up(command)) => up::run(&context, command).await,

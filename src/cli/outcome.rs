@@ -100,6 +100,17 @@ impl Failure {
         Self { hint: hint.into(), ..self }
     }
 
+    /// What was typed makes no sense.
+    pub fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let parts: Vec<String> =
+            text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let begins = |word: &str| parts.iter().find(|part| part.starts_with(word)).cloned().unwrap_or_default();
+        let what = parts.first().map_or("", |part| part.trim_start_matches("error: "));
+        let hint = Some(begins("Usage: ")).filter(|usage| !usage.is_empty());
+        Self::new(Exit::Usage, what).cause(begins("tip: ")).hint(hint.unwrap_or_else(|| begins("For more ")))
+    }
+
     /// A failure on this machine.
     pub fn local(fault: &Fault) -> Self {
         let failure = Self::new(Exit::of(fault.kind), fault.to_string());
@@ -184,7 +195,7 @@ pub fn of_summary(summary: &Summary, unreadable: usize) -> Exit {
     let kinds: Vec<FaultKind> = summary
         .outcomes
         .iter()
-        .filter_map(|(_, outcome)| match outcome {
+        .filter_map(|outcome| match outcome {
             Outcome::Failed(fault) => Some(fault.kind),
             _ => None,
         })

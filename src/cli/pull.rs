@@ -6,23 +6,31 @@ use std::time::Instant;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_summary};
-use super::reach::{note_met, reach};
+use super::plan;
+use super::rate::Rate;
+use super::reach::{Reached, note_met, reach};
+use super::redial::{Connecting, Redial};
 use super::report;
 use super::ui::bars;
-use crate::base::event::Progress;
+use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::disk::root::Root;
+use crate::flow::fault::FlowFault;
+use crate::flow::limit::Limit;
+use crate::flow::preview;
 use crate::flow::receive::{Consent, receive};
 use crate::wire::message::Request;
 
 /// Fetch from what a peer shares.
 ///
 /// A file or folder that is there already and equal is not fetched again; one that stopped
-/// half-way goes on where it stopped; nothing is ever overwritten.
+/// half-way goes on where it stopped; nothing is ever overwritten, unless you say
+/// --on-conflict replace.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx pull alice-laptop:notes/week1.pdf\n  ftx pull alice-laptop:notes alice-laptop:slides ./from-alice\n  \
@@ -36,6 +44,18 @@ pub struct Pull {
     /// The folder it goes to; the current one if not given
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+    /// What becomes of what comes where something else has its name; rename if not given
+    #[arg(long, value_name = "WHAT")]
+    pub on_conflict: Option<ConflictFlag>,
+    /// Fetch nothing; show what would be fetched
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Fetch no faster than this: bytes a second, as 500K or 20M
+    #[arg(long, value_name = "RATE")]
+    pub limit: Option<Rate>,
+    /// How the network is used.
+    #[command(flatten)]
+    pub connecting: Connecting,
 }
 
 /// Fetches.
@@ -43,13 +63,16 @@ pub struct Pull {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
-    let (wanted, folder) = understand(command)?;
+    let conflict = context.config.conflict(command.on_conflict);
+    let manner = Manner { dry_run: command.dry_run, connecting: command.connecting, limit: Rate::limit(command.limit) };
+    let (wanted, folder) = understand(command.args, command.to)?;
     let root = Root::open_or_create(&folder)
-        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?;
+        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?
+        .on_conflict(conflict);
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {
-        let ended = from_one(context, &peer, paths, root.clone()).await?;
+        let ended = from_one(context, &peer, paths, root.clone(), &manner).await?;
         if ended != Exit::Done {
             exit = ended;
         }
@@ -57,13 +80,19 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// How everything is fetched.
+struct Manner {
+    dry_run: bool,
+    connecting: Connecting,
+    limit: Limit,
+}
+
 /// Paths to fetch from each peer; all shares where none is named.
 type Wanted = Vec<(PeerRef, Vec<RelPath>)>;
 
-fn understand(command: Pull) -> Result<(Wanted, PathBuf), Failure> {
-    let mut targets = command.args;
+fn understand(mut targets: Vec<String>, to: Option<PathBuf>) -> Result<(Wanted, PathBuf), Failure> {
     let last_is_folder = targets.len() > 1 && targets.last().is_some_and(|last| is_folder(last));
-    let folder = match (command.to, last_is_folder) {
+    let folder = match (to, last_is_folder) {
         (Some(folder), _) => folder,
         (None, true) => targets.pop().map(PathBuf::from).unwrap_or_default(),
         (None, false) => PathBuf::from("."),
@@ -87,34 +116,50 @@ fn is_folder(text: &str) -> bool {
     looks || (!text.contains(':') && Path::new(text).is_dir())
 }
 
-async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: Root) -> Result<Exit, Failure> {
+/// Fetches from one peer, and tells how it went.
+async fn from_one(
+    context: &Context,
+    from: &PeerRef,
+    paths: Vec<RelPath>,
+    root: Root,
+    manner: &Manner,
+) -> Result<Exit, Failure> {
     let printer = &context.printer;
-    let reached = tokio::select! {
-        reached = reach(context, peer) => reached?,
+    let mut reached = tokio::select! {
+        reached = reach(context, from) => reached?,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
     };
-    let (peer, shown, address) = (reached.peer().clone(), reached.shown, reached.address);
+    let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
+    if manner.dry_run {
+        return look(context, reached, paths, &root).await;
+    }
     let begun = Instant::now();
-    // Nothing else may come than what was asked for.
-    let tops = (!paths.is_empty()).then(|| paths.iter().map(RelPath::file_name).collect());
-    let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(|fault| Failure::flow(&shown, &fault))?;
     let (progress, watched) = watch::channel(Progress::default());
+    let mut redial = Redial::new(context, from, &reached, manner.connecting);
     let bar = bars::draw(printer, format!("← {shown}"), watched.clone());
-    let consent = Consent::Given { root: root.clone(), tops };
-    let received = receive(session, consent, progress, context.stop.clone()).await;
+    let received = loop {
+        match attempt(context, reached, &paths, &root, (manner, &progress)).await {
+            Ok(summary) => break Ok(summary),
+            Err(fault) => match redial.again(&fault, &shown, &progress).await {
+                Ok(again) => reached = again,
+                Err(failure) => break Err((fault.kind(), failure)),
+            },
+        }
+    };
+    drop(progress);
     let _ = bar.await;
-    let summary = received.map_err(|fault| {
+    let mut summary = received.map_err(|(kind, failure)| {
         let kept = report::kept(&watched.borrow());
         if !kept.is_empty() {
             printer.note(&kept);
         }
-        let failure = Failure::flow(&shown, &fault);
-        match fault.kind() {
+        match kind {
             FaultKind::NotFound => failure.hint(format!("ftx ls {shown} shows what is there")),
             _ => failure,
         }
     })?;
     note_met(context, &peer, address);
+    summary.bytes_moved += redial.moved;
     report::exceptions(printer, &summary, &[]);
     let took = begun.elapsed();
     let verdict = report::verdict(&summary, &[]).as_str();
@@ -124,13 +169,42 @@ async fn from_one(context: &Context, peer: &PeerRef, paths: Vec<RelPath>, root: 
     Ok(of_summary(&summary, 0))
 }
 
+/// One connection's try.
+async fn attempt(
+    context: &Context,
+    reached: Reached,
+    paths: &[RelPath],
+    root: &Root,
+    (manner, progress): (&Manner, &watch::Sender<Progress>),
+) -> Result<Summary, FlowFault> {
+    let further = manner.connecting.further(context, &reached);
+    // Nothing else may come than what was asked for.
+    let tops = (!paths.is_empty()).then(|| paths.iter().map(RelPath::file_name).collect());
+    let session = reached.greeted.ask(Request::Pull(paths.to_vec())).await?;
+    let consent = Consent::Given { root: root.clone(), tops };
+    receive(session, consent, further, manner.limit.clone(), progress.clone(), context.stop.clone()).await
+}
+
+/// Tells what would be fetched.
+async fn look(context: &Context, reached: Reached, paths: Vec<RelPath>, root: &Root) -> Result<Exit, Failure> {
+    let (peer, shown) = (reached.peer().clone(), reached.shown);
+    let failed = |fault: FlowFault| Failure::flow(&shown, &fault);
+    let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(failed)?;
+    let looked = tokio::select! {
+        looked = preview::pull(session, root) => looked.map_err(failed)?,
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+    };
+    plan::tell(context, ("from", &shown, &peer), &looked, &[]);
+    Ok(Exit::Done)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> (Wanted, PathBuf) {
         let args = args.iter().map(ToString::to_string).collect();
-        understand(Pull { args, to: None }).unwrap()
+        understand(args, None).unwrap()
     }
 
     #[test]

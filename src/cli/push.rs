@@ -1,48 +1,54 @@
-//! `ftx push`: send files, folders, standard input or a text.
+//! `ftx push`: send files, folders, standard input or a text, to one peer or to several.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ignore::gitignore::Gitignore;
-use serde_json::json;
-use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::context::Context;
-use super::outcome::{Exit, Failure, of_summary};
-use super::reach::{Reached, note_met, reach};
-use super::report;
-use super::ui::bars;
-use crate::base::event::{Progress, Stage};
-use crate::base::fault::FaultKind;
+use super::deliver::{Delivery, deliver, preview};
+use super::outcome::{Exit, Failure};
+use super::rate::Rate;
+use super::receivers::{self, Receiver};
+use super::redial::Connecting;
+use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
-use crate::base::target::Target;
+use crate::base::text::PeerText;
 use crate::disk::excludes::{Excludes, Ignored};
 use crate::disk::source::{Item, Source};
-use crate::flow::send;
-use crate::wire::message::Request;
+use crate::flow::outgoing::{Audience, Equality, Manner, Outgoing};
+use crate::flow::pack::Compress;
 
-/// Send files and folders to a peer.
+/// Send files and folders to a peer, or to several.
 ///
 /// The receiver is asked, unless it trusts you and accepts trusted peers. What is there already
 /// and equal is not sent again; what stopped half-way goes on where it stopped; nothing is ever
-/// overwritten. "verified" is said only after the receiver has checked, synced and placed it all.
+/// overwritten, unless the receiver chose so (ftx up --on-conflict). "verified" is said only after
+/// the receiver has checked, synced and placed it all. A name that is missing keeps everything from
+/// being sent; what cannot be read is named, and the rest goes.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
-    pg_dump school | ftx push - --as school.sql lab-pc\n  ftx push my-project/ lab-pc --gitignore --exclude '*.log'\n  ftx push --text 'https://example.org/paper' alice-laptop"
+    ftx push slides.pdf alice,bob,carol\n  ftx push slides.pdf --all\n  \
+    pg_dump school | ftx push - --as school.sql lab-pc\n  \
+    ftx push my-project/ lab-pc --gitignore --exclude '*.log'\n  \
+    ftx push --text 'https://example.org/paper' alice-laptop"
 )]
 pub struct Push {
     /// What to send, and last, to whom
     #[arg(
         required = true,
         value_name = "PATH… TARGET",
-        help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]"
+        help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]; \
+                several with commas; @GROUP of the configuration"
     )]
     pub args: Vec<OsString>,
+    /// Send to everybody who is here; no target is named then
+    #[arg(long)]
+    pub all: bool,
     /// The name for what comes from standard input, or for the text
     #[arg(long = "as", value_name = "NAME")]
     pub rename: Option<String>,
@@ -57,62 +63,152 @@ pub struct Push {
     /// and core.excludesFile
     #[arg(long)]
     pub gitignore: bool,
+    /// Send nothing; show what would be sent
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Compare what is there by its bytes, not by size and time
+    #[arg(long)]
+    pub checksum: bool,
+    /// Pack what shrinks on its way
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub compress: CompressFlag,
+    /// Send no faster than this, all receivers together: bytes a second, as 500K or 20M
+    #[arg(long, value_name = "RATE")]
+    pub limit: Option<Rate>,
+    /// How the network is used.
+    #[command(flatten)]
+    pub connecting: Connecting,
+}
+
+/// Whether bytes are packed on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressFlag {
+    /// As long as it makes it faster
+    Auto,
+    /// Whatever shrinks
+    On,
+    /// Never
+    Off,
 }
 
 /// Sends.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(context: &Context, command: Push) -> Result<Exit, Failure> {
-    let (target, source) = understand(command, &context.state.key_file())?;
-    let reached = tokio::select! {
-        reached = reach(context, &target.peer) => reached?,
+pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure> {
+    let manner = manner(&command);
+    let (connecting, dry_run) = (command.connecting, command.dry_run);
+    let (to, source) = understand(command, &context.state.key_file())?;
+    let receivers = tokio::select! {
+        receivers = receivers::find(context, to) => receivers?,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent")),
     };
-    send_to(context, reached, source).await
+    let audience = if receivers.len() > 1 { Audience::Several } else { Audience::One };
+    if audience == Audience::Several && !source.is_repeatable() {
+        return Err(Failure::new(Exit::Usage, "standard input can be sent to one receiver only")
+            .cause("it can be read once, and receivers take it at their own speed")
+            .hint("save it as a file first, and send that"));
+    }
+    let outgoing = Outgoing::start(source, Manner { audience, ..manner });
+    if dry_run {
+        let mut exits = Vec::new();
+        for receiver in &receivers {
+            exits.push((receiver, preview(context, receiver, &outgoing).await));
+        }
+        return together(context, exits);
+    }
+    let mut deliveries = JoinSet::new();
+    for receiver in receivers {
+        let (context, outgoing) = (context.clone(), outgoing.clone());
+        deliveries.spawn(async move {
+            let delivered = deliver(&context, &receiver, Delivery { outgoing, connecting }).await;
+            (receiver, delivered)
+        });
+    }
+    let mut exits = Vec::new();
+    while let Some(delivered) = deliveries.join_next().await {
+        let lost = |_| Failure::new(Exit::Other, "a task of this program ended unexpectedly");
+        let (receiver, delivered) = delivered.map_err(lost)?;
+        if let (Err(failure), Audience::Several) = (&delivered, audience) {
+            receivers::failed(context, &receiver, failure);
+        }
+        exits.push((receiver, delivered));
+    }
+    together(context, exits.iter().map(|(receiver, exit)| (receiver, exit.clone())).collect())
+}
+
+/// How the command ends: with several receivers, done if all are, partly if some are.
+fn together(context: &Context, mut exits: Vec<(&Receiver, Result<Exit, Failure>)>) -> Result<Exit, Failure> {
+    if exits.len() == 1 {
+        return exits.remove(0).1;
+    }
+    if context.stop.is_stopped() {
+        return Ok(Exit::Interrupted);
+    }
+    let exits: Vec<Exit> = exits.iter().map(|(_, ended)| ended.as_ref().map_or_else(|f| f.exit, |e| *e)).collect();
+    let first = exits.first().copied().unwrap_or(Exit::Done);
+    Ok(if exits.iter().all(|exit| *exit == first) { first } else { Exit::Partly })
+}
+
+fn manner(command: &Push) -> Manner {
+    Manner {
+        equality: if command.checksum { Equality::Content } else { Equality::SizeAndTime },
+        audience: Audience::One,
+        compress: match command.compress {
+            CompressFlag::Auto => Compress::Auto,
+            CompressFlag::On => Compress::On,
+            CompressFlag::Off => Compress::Off,
+        },
+        limit: Rate::limit(command.limit),
+    }
+}
+
+fn usage(text: &str) -> Failure {
+    Failure::new(Exit::Usage, text).hint("for example: ftx push notes.pdf alice-laptop")
 }
 
 /// What is to be sent, and to whom. Everything named is looked at before anybody is looked for.
-fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure> {
-    let mut paths = command.args;
-    let target = paths.pop().unwrap_or_default();
-    let target = target.to_str().map(str::parse::<Target>);
-    let usage = |text: &str| Failure::new(Exit::Usage, text).hint("for example: ftx push notes.pdf alice-laptop");
-    let target = match target {
-        Some(Ok(target)) => target,
-        Some(Err(fault)) => return Err(usage(&format!("the target makes no sense: {fault}"))),
-        None => return Err(usage("the target is not readable text")),
+fn understand(mut command: Push, private: &Path) -> Result<(receivers::To, Source), Failure> {
+    let mut paths = std::mem::take(&mut command.args);
+    let to = if command.all {
+        receivers::To::All
+    } else {
+        let target = paths.pop().unwrap_or_default();
+        receivers::To::named(target.to_str().ok_or_else(|| usage("the target is not readable text"))?)?
     };
-    if target.path.is_some() {
-        return Err(usage("only a hub has paths to push to; a peer's owner decides where things go"));
-    }
     if paths.is_empty() && command.text.is_none() {
         return Err(usage("one name alone: what is to be sent, or to whom, is missing"));
     }
+    Ok((to, source(&paths, command)?.withholding(private)))
+}
+
+fn source(paths: &[OsString], command: Push) -> Result<Source, Failure> {
     let name = |otherwise: &str| match &command.rename {
         Some(name) => Name::parse(name).map_err(|fault| usage(&format!("--as: {fault}"))),
         None => Ok(Name::from_local(otherwise).0),
     };
     let mut items = Vec::with_capacity(paths.len() + 1);
-    let mut missing = Vec::new();
-    for path in &paths {
+    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
         if path == "-" {
             items.push(Item::Stdin { name: name("stdin")? });
             continue;
         }
         match Item::named(Path::new(path)) {
             Ok(item) => items.push(item),
-            Err(fault) => missing.push(fault),
+            Err(fault) if fault.kind == FaultKind::Disk => unreadable.push((path, fault)),
+            Err(fault) => missing.push((path, fault)),
         }
     }
-    if let Some(first) = missing.first() {
-        let exit = if first.kind == FaultKind::NotFound { Exit::Other } else { Exit::Disk };
-        let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let nothing = items.is_empty() && command.text.is_none();
+    if !missing.is_empty() || nothing {
+        let exit = if missing.is_empty() { Exit::Disk } else { Exit::Other };
+        let all = missing.iter().chain(&unreadable);
+        let all: Vec<String> = all.map(|(path, fault)| format!("{}: {fault}", Path::new(path).display())).collect();
         return Err(Failure::new(exit, all.join("; ")).cause("nothing was sent").hint("check the names and try again"));
     }
-    if let Some(text) = command.text {
-        let bytes: Arc<[u8]> = Arc::from(text.into_bytes());
-        items.push(Item::Text { name: name("text.txt")?, bytes });
+    if let Some(text) = &command.text {
+        items.push(Item::Text { name: name("text.txt")?, bytes: Arc::from(text.clone().into_bytes()) });
     }
     if command.rename.is_some() && items.iter().all(|item| matches!(item, Item::Path { .. })) {
         return Err(usage("--as names what comes from standard input, or a text; files keep their names"));
@@ -120,77 +216,26 @@ fn understand(command: Push, private: &Path) -> Result<(Target, Source), Failure
     if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
         return Err(usage("standard input can be sent once only"));
     }
-    let excludes = Excludes::new(&command.exclude, ignored(command.gitignore));
-    let excludes = excludes.map_err(|fault| {
-        Failure::new(Exit::Usage, format!("--exclude: {fault}")).hint("for example: --exclude '*.o' --exclude target/")
-    })?;
-    let source = Source::new(items).withholding(private).excluding(excludes);
+    // The receiver is told of these, too, and where they are is none of its business.
+    let unreadable = unreadable.into_iter().map(|(path, fault)| {
+        let own = Path::new(path).file_name().unwrap_or(path);
+        Fault::new(fault.kind, format!("{}: {fault}", PeerText::new(own.to_string_lossy())))
+    });
+    let source = Source::new(items).without(unreadable.collect()).excluding(excludes(&command)?);
     if source.names().next().is_none() {
         return Err(Failure::new(Exit::Other, "--exclude leaves out everything that is named; nothing was sent"));
     }
-    Ok((target, source))
+    Ok(source)
+}
+
+fn excludes(command: &Push) -> Result<Excludes, Failure> {
+    Excludes::new(&command.exclude, ignored(command.gitignore)).map_err(|fault| {
+        Failure::new(Exit::Usage, format!("--exclude: {fault}")).hint("for example: --exclude '*.o' --exclude target/")
+    })
 }
 
 /// What `--gitignore` stands for. Where git has a list for this user is read here: it depends on
 /// the home folder.
 fn ignored(gitignore: bool) -> Ignored {
     if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
-}
-
-/// Sends a source to a peer that has been reached, and tells how it went.
-async fn send_to(context: &Context, reached: Reached, source: Source) -> Result<Exit, Failure> {
-    let (peer, shown, address) = (reached.peer().clone(), reached.shown, reached.address);
-    let printer = &context.printer;
-    let begun = Cell::new(Instant::now());
-    let session = reached.greeted.ask(Request::Push).await.map_err(|fault| Failure::flow(&shown, &fault))?;
-    let words = session.words.to_string();
-    let (progress, watched) = watch::channel(Progress::default());
-    let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
-    let told = tell_asking(context, watched.clone(), &shown, &words, &begun);
-    let repeatable = source.is_repeatable();
-    let sent = tokio::select! {
-        sent = send::send(session, source, progress, context.stop.clone()) => sent.map_err(|fault| Failure::flow(&shown, &fault)),
-        () = told => Err(Failure::new(Exit::Other, "the progress ended")),
-    };
-    let _ = bar.await;
-    let sent = match sent {
-        Ok(sent) => sent,
-        Err(failure) => {
-            let kept = report::kept(&watched.borrow());
-            if !kept.is_empty() && repeatable {
-                printer.note(&format!("{shown} {kept}"));
-            }
-            return Err(failure);
-        }
-    };
-    note_met(context, &peer, address);
-    report::exceptions(printer, &sent.summary, &sent.passed);
-    let took = begun.get().elapsed();
-    let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
-    let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
-    printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
-        report::object("pushed", &peer, &sent.summary, &sent.passed, took)
-    });
-    Ok(exit)
-}
-
-/// Says that a person is being asked, and the key words to compare; the time taken counts from
-/// the answer on. Never ends.
-async fn tell_asking(
-    context: &Context,
-    mut progress: watch::Receiver<Progress>,
-    shown: &str,
-    words: &str,
-    begun: &Cell<Instant>,
-) {
-    if progress.wait_for(|p| p.stage != Stage::Offering).await.is_ok_and(|p| p.stage == Stage::Asking) {
-        context.printer.note(&format!("waiting for {shown} to accept"));
-        // Whatever we think of it, it may be asked to compare them.
-        context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
-        context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words }));
-        if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
-            begun.set(Instant::now());
-        }
-    }
-    std::future::pending().await
 }

@@ -3,10 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsStream;
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
@@ -17,7 +14,7 @@ use crate::base::target::PeerRef;
 use crate::find::{PORTS, Search, Sighting, Wanted};
 use crate::flow::greet::{Greeted, Peer, Proof};
 use crate::link::dial::{DialFault, dial};
-use crate::link::tls::Link;
+use crate::link::tls::{Link, Stream};
 use crate::node::serve::now;
 
 /// How long others of the same name may take to show up before a stranger is taken to be the
@@ -32,9 +29,6 @@ const RESOLVE: Duration = Duration::from_secs(5);
 
 /// How alike a name must be to be suggested, from 0 to 1.
 const ALIKE: f64 = 0.8;
-
-/// The stream of a conversation.
-pub type Stream = TlsStream<BufReader<TcpStream>>;
 
 /// A peer that has been reached and has proven who it is.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::ui::printer::Printer;
 use super::ui::units::{bytes, count, moved};
-use crate::base::event::{Progress, Summary};
+use crate::base::entries::Entries;
+use crate::base::event::{Progress, Receipted, Summary};
 use crate::base::fault::FaultKind;
 use crate::base::manifest::{Entry, EntryKind, Outcome};
 use crate::disk::source::Passed;
@@ -21,10 +22,10 @@ pub fn peer(peer: &Peer) -> Value {
 }
 
 /// What is offered, a line each top entry, as a person wants to see it before saying yes.
-pub fn offer(entries: &[Entry]) -> Vec<String> {
+pub fn offer(entries: &Entries) -> Vec<String> {
     let mut lines = Vec::new();
     let mut tops: Vec<(&str, &Entry, usize, u64)> = Vec::new();
-    for entry in entries {
+    for entry in entries.iter() {
         let top = entry.path.top();
         if tops.last().is_none_or(|(name, ..)| *name != top) {
             tops.push((top, entry, 0, 0));
@@ -59,6 +60,8 @@ pub enum Verdict {
     Verified,
     /// Everything was there already, by its size and time; no bytes were compared.
     There,
+    /// Nothing came, and the receiver chose to keep something else instead of some of it.
+    Skipped,
     /// Something failed.
     Partly,
 }
@@ -69,6 +72,7 @@ impl Verdict {
         match self {
             Self::Verified => "verified",
             Self::There => "all there",
+            Self::Skipped => "nothing new",
             Self::Partly => "partly verified",
         }
     }
@@ -76,10 +80,12 @@ impl Verdict {
 
 /// What can be said of a finished transfer: "verified" only of bytes that were checked.
 pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
-    let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(|(_, outcome)| wanted(outcome));
+    let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(wanted);
     let left_out = summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk) || unreadable(passed) > 0;
     if left_out || is(|outcome| matches!(outcome, Outcome::Failed(_))) {
         Verdict::Partly
+    } else if is(|outcome| matches!(outcome, Outcome::Skipped)) && !moved_any(summary) {
+        Verdict::Skipped
     } else if is(|outcome| matches!(outcome, Outcome::Unchanged)) && !moved_any(summary) {
         Verdict::There
     } else {
@@ -89,21 +95,38 @@ pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
 
 /// Whether the bytes of anything were checked.
 fn moved_any(summary: &Summary) -> bool {
-    let checked = |outcome: &Outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Equal);
-    summary.outcomes.iter().any(|(entry, outcome)| entry.has_bytes() && checked(outcome))
+    summary
+        .each()
+        .any(|(entry, outcome)| entry.has_bytes() && (is_placed(outcome) || matches!(outcome, Outcome::Equal)))
+}
+
+/// Whether it came and is in place now.
+fn is_placed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced)
+}
+
+/// Things that were not taken. A folder stands for what is in it, unless it is empty.
+fn skipped(summary: &Summary) -> usize {
+    let is = |folder: bool| {
+        let folder = move |entry: &Entry| (entry.kind == EntryKind::Directory) == folder;
+        summary.each().filter(|(entry, outcome)| folder(entry) && **outcome == Outcome::Skipped).count()
+    };
+    if is(false) > 0 { is(false) } else { is(true) }
 }
 
 /// One line on a finished transfer: `3 files (1.2 MiB in 0.1 s), 2 already there`.
 pub fn line(summary: &Summary, took: Duration) -> String {
     let is = |wanted: fn(&Outcome) -> bool| {
-        summary.outcomes.iter().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
+        summary.each().filter(|(entry, outcome)| entry.has_bytes() && wanted(outcome)).count()
     };
     let equal = is(|outcome| matches!(outcome, Outcome::Equal));
     let unchanged = is(|outcome| matches!(outcome, Outcome::Unchanged));
     let failed = summary.failed().count();
-    let placed = is(|outcome| matches!(outcome, Outcome::Placed | Outcome::PlacedAs(_)));
+    let placed = is(is_placed);
+    let replaced = is(|outcome| matches!(outcome, Outcome::Replaced));
+    let skipped = skipped(summary);
     let mut parts = Vec::new();
-    if placed > 0 || (equal == 0 && unchanged == 0 && failed == 0) {
+    if placed > 0 || (equal == 0 && unchanged == 0 && failed == 0 && skipped == 0) {
         let what = if placed > 0 {
             count(placed, "file", "files")
         } else {
@@ -111,11 +134,21 @@ pub fn line(summary: &Summary, took: Duration) -> String {
         };
         parts.push(format!("{what} ({})", moved(summary.bytes_moved, took)));
     }
+    if replaced > 0 {
+        parts.push(format!("{replaced} of them in place of another"));
+    }
     if equal > 0 {
         parts.push(format!("{equal} already there (same bytes)"));
     }
     if unchanged > 0 {
         parts.push(format!("{unchanged} already there (same size and time)"));
+    }
+    if skipped > 0 {
+        let why = match summary.receipt {
+            Receipted::Checked => "the receiver chose to keep what it has under that name",
+            Receipted::Given => "what is here under that name stays: --on-conflict skip",
+        };
+        parts.push(format!("{skipped} skipped ({why})"));
     }
     if failed > 0 {
         parts.push(format!("{failed} failed"));
@@ -145,13 +178,17 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             more += 1;
         }
     };
-    for (entry, outcome) in &summary.outcomes {
+    for (entry, outcome) in summary.each() {
         match outcome {
             Outcome::PlacedAs(path)
                 if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
             {
                 tell(format!("{} is there as {path}", entry.path), Grave::No);
             }
+            Outcome::Skipped if entry.kind != EntryKind::Directory => {
+                tell(format!("{} skipped: another of that name stays", entry.path), Grave::No);
+            }
+            Outcome::Replaced => tell(format!("{} replaced the one that was there", entry.path), Grave::No),
             Outcome::Failed(fault) => tell(format!("{} failed: {fault}", entry.path), Grave::Yes),
             _ => {}
         }
@@ -164,18 +201,27 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
         match passed {
             Passed::Unreadable { fault } => tell(format!("not sent: {fault}"), Grave::Yes),
             Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string(), Grave::No),
-            Passed::Excluded { fault } => printer.detail(&format!("left out: {fault}")),
+            Passed::Excluded { .. } => {}
         }
     }
     if more > 0 {
         printer.warn(&format!("and {more} more; --json names all"));
     }
-    let excluded = excluded(passed).count();
+    left_out(printer, passed);
+}
+
+/// How much is not sent because somebody asked for it; in detail, what.
+pub fn left_out(printer: &Printer, passed: &[Passed]) {
+    let mut excluded = 0;
+    for passed in passed {
+        if let Passed::Excluded { fault } = passed {
+            excluded += 1;
+            printer.detail(&format!("left out: {fault}"));
+        }
+    }
     if excluded > 0 {
-        printer.note(&format!(
-            "{} left out, as asked (-v names them)",
-            count(excluded, "file or folder", "files and folders")
-        ));
+        let what = count(excluded, "file or folder", "files and folders");
+        printer.note(&format!("{what} left out, as asked (-v names them)"));
     }
 }
 
@@ -194,9 +240,10 @@ fn excluded(passed: &[Passed]) -> impl Iterator<Item = &str> {
 
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
-    let entries: Vec<Value> = summary.outcomes.iter().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
-    let unchanged = summary.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unchanged));
-    let verified = verdict(summary, passed) == Verdict::Verified && !unchanged;
+    let entries: Vec<Value> = summary.each().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
+    let unchecked = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Skipped);
+    let all_checked = !summary.outcomes.iter().any(unchecked);
+    let verified = verdict(summary, passed) == Verdict::Verified && all_checked;
     let excluded: Vec<&str> = excluded(passed).collect();
     let passed = passed.iter().filter_map(|passed| match passed {
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => Some(fault),
@@ -233,6 +280,8 @@ fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {
         Outcome::PlacedAs(path) => ("placed_as", json!(path.as_str())),
         Outcome::Equal => ("equal", Value::Null),
         Outcome::Unchanged => ("unchanged", Value::Null),
+        Outcome::Skipped => ("skipped", Value::Null),
+        Outcome::Replaced => ("replaced", Value::Null),
         Outcome::Failed(fault) => ("failed", json!(fault.text.as_raw())),
     };
     object["outcome"] = json!(word);

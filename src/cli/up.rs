@@ -9,17 +9,21 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
+use super::rate::Rate;
 use super::ui::door::Door;
 use super::ui::printer::Printer;
 use super::ui::prompt::Keyboard;
 use crate::base::fault::Fault;
-use crate::disk::root::Root;
+use crate::disk::root::{Conflict, Root};
 use crate::find::{Announcement, Announcer, Interfaces, PORTS, Responder};
 use crate::flow::stop::Stopper;
+use crate::flow::underway::Underway;
 use crate::link::listen::{Listener, Scope};
 use crate::node::policy::{Accept, Person, Policy};
+use crate::node::promise::Promises;
 use crate::node::share::{Audience, Shares};
 use crate::node::{Node, accept};
 use crate::wire::hello::VERSION;
@@ -48,9 +52,15 @@ pub struct Up {
     /// Whose files are accepted without asking
     #[arg(long, value_name = "WHOSE")]
     pub accept: Option<AcceptFlag>,
+    /// What becomes of what comes where something else has its name; rename if not given
+    #[arg(long, value_name = "WHAT")]
+    pub on_conflict: Option<ConflictFlag>,
     /// Do not announce this node; who knows its address still reaches it
     #[arg(long)]
     pub hidden: bool,
+    /// Send and receive no faster than this, all together: bytes a second, as 500K or 20M
+    #[arg(long, value_name = "RATE")]
+    pub limit: Option<Rate>,
     /// The port to listen on, 0 for any; the first free one of 23547 to 23554 if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -108,6 +118,9 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
         inbox,
         shares,
         policy: Policy { accept, person },
+        underway: Underway::default(),
+        accepted: Promises::default(),
+        limit: Rate::limit(command.limit.or(context.config.limit)),
         state: context.state.clone(),
         events,
     });
@@ -138,7 +151,8 @@ fn inbox(context: &Context, command: &Up) -> Result<Root, Failure> {
     let opened =
         Root::open_or_create(&whole).map_err(|error| Fault::disk(format!("opening {}", whole.display()), &error));
     let root = opened.and_then(|root| root.check_writable().map(|()| root));
-    root.map_err(|fault| Failure::local(&fault).hint("name a folder you may write to: ftx up --dir DIR"))
+    let root = root.map_err(|fault| Failure::local(&fault).hint("name a folder you may write to: ftx up --dir DIR"))?;
+    Ok(root.on_conflict(context.config.conflict(command.on_conflict)))
 }
 
 fn shares(context: &Context, command: &Up) -> Result<Shares, Failure> {
@@ -259,7 +273,12 @@ fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
     };
     printer.line(&format!("{}{}", context.shown(), if hidden { "  (hidden)" } else { "" }));
     printer.line(&format!("  address   {}, port {port}", addresses.join(", ")));
-    printer.line(&format!("  receives  into {}; {asks}", node.inbox.shown().display()));
+    let taken = match node.inbox.conflict() {
+        Conflict::Rename => "",
+        Conflict::Skip => "; skips what has a name that is taken",
+        Conflict::Replace => "; replaces files of the same name",
+    };
+    printer.line(&format!("  receives  into {}; {asks}{taken}", node.inbox.shown().display()));
     match shares.as_slice() {
         [] => printer.line("  shares    nothing (--share DIR shares a folder)"),
         _ => printer.line(&format!("  shares    {} with {whom}", shares.join(", "))),
@@ -276,6 +295,7 @@ fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
             "dir": node.inbox.shown().display().to_string(),
             "shares": shares,
             "accept": node.policy.accept.as_str(),
+            "on_conflict": node.inbox.conflict().as_str(),
         })
     });
 }

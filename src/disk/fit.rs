@@ -43,10 +43,17 @@ pub(super) struct FileSystem {
 impl FileSystem {
     /// Finds out in a folder of our own that holds a file called `lock`.
     pub(super) fn probe(area: &Dir) -> Self {
-        let case = if area.symlink_metadata("LOCK").is_ok() { Case::Folded } else { Case::Kept };
+        let case = case_in(area);
         // Not tried on Windows: there a colon means something else, and the answer is known.
         let names = if cfg!(windows) || refuses(area, "probe:") { Names::OfWindows } else { Names::All };
         Self { case, names }
+    }
+
+    /// As much as can be known without writing anything: from such a folder, if there is one, and
+    /// from what is usual on this system.
+    pub(super) fn guess(area: Option<&Dir>) -> Self {
+        let usual = if cfg!(any(windows, target_vendor = "apple")) { Case::Folded } else { Case::Kept };
+        Self { case: area.map_or(usual, case_in), names: if cfg!(windows) { Names::OfWindows } else { Names::All } }
     }
 
     /// Whether every name fits as it is.
@@ -66,6 +73,10 @@ impl FileSystem {
         }
         if text == name.as_str() { name.clone() } else { Name::from_local(&text).0 }
     }
+}
+
+fn case_in(area: &Dir) -> Case {
+    if area.symlink_metadata("LOCK").is_ok() { Case::Folded } else { Case::Kept }
 }
 
 fn refuses(area: &Dir, name: &str) -> bool {

@@ -53,7 +53,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal in an empty file, with what is kept from an earlier one.
+    /// Begins a journal in an empty file, with what is kept from an earlier one: that has to be on
+    /// the disk. So is the journal then, for it is to take the other's place.
     pub(super) fn begin(file: File, kept: &HashMap<RelPath, Kept>) -> io::Result<Self> {
         let mut journal = Self { file, buffer: MAGIC.to_vec(), next: 0 };
         journal.buffer.extend(boot());
@@ -65,10 +66,11 @@ impl Journal {
                 }
             }
         }
-        if !kept.is_empty() {
-            journal.append(&Record::Synced)?;
+        if kept.is_empty() {
+            journal.flush()?;
+        } else {
+            journal.synced()?;
         }
-        journal.flush()?;
         Ok(journal)
     }
 
@@ -78,6 +80,11 @@ impl Journal {
         self.next += 1;
         self.append(&Record::File { file, path: path.clone(), size, modified })?;
         Ok(file)
+    }
+
+    /// Notes that nothing of what was noted of a file holds any more.
+    pub(super) fn forget(&mut self, path: &RelPath) -> io::Result<()> {
+        self.start(path, 0, Stamp { seconds: 0, nanos: 0 }).map(drop)
     }
 
     /// Notes that a chunk has been written.
@@ -92,10 +99,17 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Hands what is buffered to the system.
+    /// Hands what is buffered to the system. Where that takes a part only, as on a full disk, the
+    /// next time goes on from there: no record is ever cut off in the middle of the journal.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
+        while !self.buffer.is_empty() {
+            match self.file.write(&self.buffer) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.buffer.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -116,13 +130,11 @@ impl Drop for Journal {
     }
 }
 
-/// Reads what a journal says; an unreadable one says nothing.
-pub(super) fn load(mut file: &File, case: Case) -> HashMap<RelPath, Kept> {
+/// Reads what a journal says; one that is none says nothing.
+pub(super) fn load(mut file: &File, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
     let mut bytes = Vec::new();
-    match file.read_to_end(&mut bytes) {
-        Ok(_) => parse(&bytes, boot(), case),
-        Err(_) => HashMap::new(),
-    }
+    file.read_to_end(&mut bytes)?;
+    Ok(parse(&bytes, boot(), case))
 }
 
 fn parse(bytes: &[u8], boot: [u8; 16], case: Case) -> HashMap<RelPath, Kept> {
@@ -242,7 +254,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         Journal::begin(file.try_clone().unwrap(), &kept).unwrap();
         file.rewind().unwrap();
-        assert_eq!(load(&file, Case::Kept), kept);
+        assert_eq!(load(&file, Case::Kept).unwrap(), kept);
     }
 
     #[test]
@@ -256,12 +268,47 @@ mod tests {
         drop(journal);
         let mut paths = |case| {
             file.rewind().unwrap();
-            let mut paths: Vec<_> = load(&file, case).into_keys().map(|path| path.to_string()).collect();
+            let mut paths: Vec<_> = load(&file, case).unwrap().into_keys().map(|path| path.to_string()).collect();
             paths.sort();
             paths
         };
         assert_eq!(paths(Case::Kept), ["t/A", "t/a"]);
         assert_eq!(paths(Case::Folded), ["t/A"]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_no_longer_said() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut journal =
+            Journal::begin(file.try_clone().unwrap(), &parse(&written(false), boot(), Case::Kept)).unwrap();
+        journal.forget(&RelPath::parse("tree/a.iso").unwrap()).unwrap();
+        journal.flush().unwrap();
+        file.rewind().unwrap();
+        assert!(chunks(&load(&file, Case::Kept).unwrap()).is_empty());
+    }
+
+    /// A pipe that nobody reads takes some bytes and then no more, as a full disk does.
+    #[cfg(unix)]
+    #[test]
+    fn a_journal_that_is_taken_in_parts_is_whole_in_the_end() {
+        use rustix::fs::{OFlags, fcntl_setfl};
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = File::from(std::os::fd::OwnedFd::from(writer));
+        fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+        let mut journal = Journal::begin(writer, &HashMap::new()).unwrap();
+        let number = journal.start(&RelPath::parse("a").unwrap(), 20_000 << 20, WHEN).unwrap();
+        let noted = (0..20_000).map(|index| journal.chunk(number, index, ChunkHash([7; 32])));
+        assert!(noted.filter(Result::is_err).count() > 1, "the pipe is full");
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        while journal.flush().is_err() {
+            std::thread::yield_now();
+        }
+        drop(journal);
+        let kept = parse(&reading.join().unwrap().unwrap(), boot(), Case::Kept);
+        assert_eq!(chunks(&kept), [true; 20_000]);
     }
 
     proptest! {

@@ -17,6 +17,31 @@ use crate::base::path::RelPath;
 pub struct Root {
     dir: Arc<Dir>,
     shown: PathBuf,
+    conflict: Conflict,
+}
+
+/// What becomes of something that comes where something else has its name already: the choice of
+/// whoever owns the folder, never of the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// It gets a number: `name (1)`.
+    #[default]
+    Rename,
+    /// It is not taken; what is there stays.
+    Skip,
+    /// A file or link that is there gives way to it. A folder never does, nor to a folder.
+    Replace,
+}
+
+impl Conflict {
+    /// The word used on the command line and for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rename => "rename",
+            Self::Skip => "skip",
+            Self::Replace => "replace",
+        }
+    }
 }
 
 impl Root {
@@ -26,16 +51,35 @@ impl Root {
     /// As the file system says.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        Ok(Self { dir: Arc::new(dir), shown: path.to_owned() })
+        Ok(Self { dir: Arc::new(dir), shown: path.to_owned(), conflict: Conflict::default() })
     }
 
-    /// Opens a folder, making it first where it is not there.
+    /// Opens a folder, making it first where it is not there. What is made survives a power cut.
     ///
     /// # Errors
     /// As the file system says.
     pub fn open_or_create(path: &Path) -> io::Result<Self> {
+        let whole = std::path::absolute(path)?;
+        let made = whole.ancestors().take_while(|folder| !folder.exists()).count();
         Dir::create_ambient_dir_all(path, ambient_authority())?;
+        for above in whole.ancestors().skip(1).take(made) {
+            // A folder above that may not be opened cannot be synced by us; what is in it is ours.
+            if let Ok(above) = Dir::open_ambient_dir(above, ambient_authority()) {
+                sync_folder(&above)?;
+            }
+        }
         Self::open(path)
+    }
+
+    /// The same folder, with this rule for names that are taken.
+    #[must_use]
+    pub fn on_conflict(self, conflict: Conflict) -> Self {
+        Self { conflict, ..self }
+    }
+
+    /// The rule for names that are taken.
+    pub fn conflict(&self) -> Conflict {
+        self.conflict
     }
 
     /// The handle.

@@ -1,75 +1,28 @@
-//! Putting what is staged into place: synced, renamed, never over anything.
+//! Putting what is staged into place: synced, then renamed; over something only where the owner of
+//! the folder chose so.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::Dir;
 use unicode_normalization::UnicodeNormalization;
 
 use super::MOST_NUMBERS;
 use super::fit::{self, Case};
-use super::mode::{is_executable, set_executable};
-use super::partial::sync_all_below;
-use super::root::{Folders, Missing, Root, read_nofollow, sync_folder};
+use super::mode::is_executable;
+use super::place::{equal, gives_way, is_taken, set_mode};
+use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
+use super::staging::sync_all_below;
 use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::manifest::{Entry, EntryKind, Outcome, Stamp};
+use crate::base::manifest::{Entry, EntryKind, Outcome};
 use crate::base::path::{Name, RelPath};
 
 /// Up to this many files are synced one by one; more, together with their file system.
 const SYNC_SINGLY: usize = 16;
-
-/// The folder that receives, asked for what is in place already.
-pub(super) struct Place {
-    folders: Folders,
-}
-
-impl Place {
-    pub(super) fn new(root: &Root) -> Self {
-        Self { folders: Folders::new(root.dir().clone()) }
-    }
-
-    /// The file of this name, or of one of its numbered names, that has the size and time of `kind`.
-    pub(super) fn equal(&mut self, kind: &EntryKind, path: &RelPath) -> Option<Found> {
-        let EntryKind::File { size, modified, executable } = *kind else { return None };
-        let dir = self.folders.holding(path, Missing::Fail).ok()?;
-        let name = path.file_name();
-        for n in 0..=MOST_NUMBERS {
-            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
-            let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
-            let time = metadata.modified().map(|time| Stamp::of(time.into_std()));
-            if metadata.is_file() && metadata.len() == size && time.is_ok_and(|time| time.shows(modified)) {
-                let differs = is_executable(&metadata) != executable;
-                let path = path.with_file_name(&candidate);
-                return Some(Found(differs.then(|| Box::new((path, executable)))));
-            }
-        }
-        None
-    }
-}
-
-/// An equal file that is in place: where, and whether it is to be executable, if it is not so yet.
-#[derive(Debug)]
-pub(super) struct Found(Option<Box<(RelPath, bool)>>);
-
-impl Found {
-    /// Makes it as executable as the one offered; not where that is not for us to say.
-    pub(super) fn correct(self, root: &Root) {
-        let Some((path, executable)) = self.0.map(|found| *found) else { return };
-        if let Ok(dir) = Folders::new(root.dir().clone()).holding(&path, Missing::Fail) {
-            let _ = set_mode(&dir, &path.file_name(), executable);
-        }
-    }
-}
-
-fn set_mode(dir: &Dir, name: &Name, executable: bool) -> io::Result<()> {
-    let file = dir.open_with(name.as_str(), &read_nofollow())?.into_std();
-    set_executable(&file, executable)?;
-    file.sync_all()
-}
 
 /// An entry with what became of it.
 pub(super) struct Settled {
@@ -102,6 +55,9 @@ pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
     case: Case,
+    conflict: Conflict,
+    /// Whether new folders are still to be synced when they move into place.
+    unsynced_folders: bool,
     /// What did not simply get its own name, by the key of its path in staging: the file system may
     /// spell it otherwise than we did.
     exceptions: BTreeMap<String, Outcome>,
@@ -114,6 +70,8 @@ impl Settling {
             root: root.dir().clone(),
             data,
             case,
+            conflict: root.conflict(),
+            unsynced_folders: true,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
@@ -167,9 +125,12 @@ impl Settling {
         Ok(())
     }
 
-    fn sync(&self, entries: &[Settled]) -> io::Result<()> {
+    /// Has every file on the disk before any is in place.
+    fn sync(&mut self, entries: &[Settled]) -> io::Result<()> {
         let came = || entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local);
         if came().count() > SYNC_SINGLY {
+            // There it takes everything, elsewhere only the files.
+            self.unsynced_folders = !cfg!(target_os = "linux");
             return sync_all_below(&self.data);
         }
         let mut staged = Folders::new(self.data.clone());
@@ -183,7 +144,8 @@ impl Settling {
     }
 
     /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
-    /// there is merged; a file whose name is taken gets a number, or nothing if it is equal.
+    /// there is merged; a file whose name is taken is dealt with by the folder's rule, or dropped
+    /// if it is equal.
     fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
         // All of them first: what is renamed while a folder is read may be passed over.
         let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
@@ -196,6 +158,9 @@ impl Settling {
                 Some(at) => at.join(&name).map_err(io::Error::other)?,
                 None => RelPath::from(name.clone()),
             };
+            if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
+                sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
+            }
             match rename_without_replacing(from, &name, to, &name) {
                 Ok(()) => {}
                 Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
@@ -222,6 +187,9 @@ impl Settling {
                 self.except(path, Outcome::Equal);
                 return Ok(());
             }
+            if n == 0 && self.resolved(from, to, name, path)? {
+                return Ok(());
+            }
             match rename_without_replacing(from, name, to, &candidate) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
@@ -235,6 +203,42 @@ impl Settling {
         let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
         self.except(path, Outcome::Failed(Fault::new(FaultKind::Disk, text)));
         Ok(())
+    }
+
+    /// Deals with a taken name where the owner of the folder wants no numbers. `false` where what
+    /// is there neither stays alone nor gives way.
+    fn resolved(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
+        let ours = from.symlink_metadata(name.as_str())?;
+        match self.conflict {
+            Conflict::Rename => Ok(false),
+            Conflict::Skip => {
+                if to.symlink_metadata(name.as_str()).is_err() {
+                    return Ok(false);
+                }
+                if ours.is_dir() {
+                    from.remove_dir_all(name.as_str())?;
+                } else {
+                    from.remove_file(name.as_str())?;
+                }
+                self.except(path, Outcome::Skipped);
+                Ok(true)
+            }
+            Conflict::Replace => {
+                if ours.is_dir() || !to.symlink_metadata(name.as_str()).is_ok_and(|there| gives_way(&there)) {
+                    return Ok(false);
+                }
+                // One step: whoever looks finds the old one or the new one.
+                match from.rename(name.as_str(), to, name.as_str()) {
+                    Ok(()) => {
+                        self.except(path, Outcome::Replaced);
+                        Ok(true)
+                    }
+                    // A folder by now.
+                    Err(error) if is_taken(&error) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 
     fn except(&mut self, path: &RelPath, outcome: Outcome) {
@@ -256,12 +260,23 @@ impl Settling {
                     let rest = &path.as_str()[folder.as_str().len()..];
                     return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
                 }
-                Some(Outcome::Failed(fault)) => return Some(Outcome::Failed(fault.clone())),
+                Some(outcome @ (Outcome::Failed(_) | Outcome::Skipped)) => return Some(outcome.clone()),
                 _ => above = folder.parent(),
             }
         }
         None
     }
+}
+
+/// Syncs a folder that is to move into place whole, and the folders in it.
+fn sync_folders(dir: &Dir) -> io::Result<()> {
+    for child in dir.entries()? {
+        let child = child?;
+        if child.file_type()?.is_dir() {
+            sync_folders(&child.open_dir()?)?;
+        }
+    }
+    sync_folder(dir)
 }
 
 /// Removes from staging every file whose key is not among `good` (sorted), and folders left empty.
@@ -294,16 +309,6 @@ fn name_of(own: &OsStr) -> Option<Name> {
     Name::parse(&normal).ok()
 }
 
-fn is_taken(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AlreadyExists
-            | io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::NotADirectory
-    )
-}
-
 /// Renames and fails where the new name is taken, in one step of the file system where it has one.
 fn rename_without_replacing(from: &Dir, name: &Name, to: &Dir, new: &Name) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -327,38 +332,6 @@ fn rename_without_replacing(from: &Dir, name: &Name, to: &Dir, new: &Name) -> io
         return Err(io::Error::from(io::ErrorKind::AlreadyExists));
     }
     from.rename(name.as_str(), to, new.as_str())
-}
-
-/// Whether two names hold the same: regular files with the same bytes, or links to the same place.
-fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Result<bool> {
-    let ours = from.symlink_metadata(name.as_str())?;
-    let Ok(theirs) = to.symlink_metadata(other.as_str()) else { return Ok(false) };
-    if ours.is_symlink() && theirs.is_symlink() {
-        return Ok(from.read_link_contents(name.as_str())? == to.read_link_contents(other.as_str())?);
-    }
-    if !ours.is_file() || !theirs.is_file() || ours.len() != theirs.len() {
-        return Ok(false);
-    }
-    let options = read_nofollow();
-    let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
-    same_bytes(from.open_with(name.as_str(), &options)?, theirs)
-}
-
-fn same_bytes(mut one: File, mut two: File) -> io::Result<bool> {
-    const STRIDE: u64 = 1 << 18;
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    loop {
-        a.clear();
-        b.clear();
-        (&mut one).take(STRIDE).read_to_end(&mut a)?;
-        (&mut two).take(STRIDE).read_to_end(&mut b)?;
-        if a != b {
-            return Ok(false);
-        }
-        if a.is_empty() {
-            return Ok(true);
-        }
-    }
 }
 
 #[cfg(test)]

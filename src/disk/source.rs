@@ -1,6 +1,7 @@
 //! What is sent: walking trees below a root, and reading their files chunk by chunk.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
-use crate::base::path::{Name, RelPath};
+use crate::base::path::{Name, RelPath, Rewritten};
+use crate::base::text::PeerText;
 
 /// One thing to send: what is named on the command line, or asked for from a share.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub enum Item {
         name: Name,
         /// The path of the folder it is in, where somebody named it.
         above: Option<Arc<Path>>,
+        /// Its own name where that cannot travel.
+        own: Option<PeerText>,
     },
     /// The bytes of standard input.
     Stdin {
@@ -49,20 +53,20 @@ impl Item {
     /// A path that the person at this machine named. A link is followed: it was meant.
     ///
     /// # Errors
-    /// Where it is missing or unreadable, told with its path.
+    /// Why it cannot be sent: of the kind [`FaultKind::Disk`] where it is there and cannot be read.
     pub fn named(path: &Path) -> Result<Self, Fault> {
         let failed = |error: &io::Error| {
-            let kind = if error.kind() == io::ErrorKind::NotFound { FaultKind::NotFound } else { FaultKind::Disk };
-            Fault::new(kind, format!("{}: {}", path.display(), plain(error)))
+            let missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+            Fault::new(if missing { FaultKind::NotFound } else { FaultKind::Disk }, plain(error))
         };
         let path_of_it = std::fs::canonicalize(path).map_err(|e| failed(&e))?;
         let (Some(parent), Some(file)) = (path_of_it.parent(), path_of_it.file_name()) else {
-            let text = format!("{}: a whole file system has no name to send it under", path.display());
-            return Err(Fault::new(FaultKind::NotFound, text));
+            return Err(Fault::new(FaultKind::NotFound, "a whole file system has no name to send it under"));
         };
         // The name typed, not the one a link leads to; `.` and `..` have none of their own.
         let typed = path.file_name().unwrap_or(file);
-        let (name, _) = Name::from_local(&typed.to_string_lossy());
+        let (name, rewritten) = Name::from_local(&typed.to_string_lossy());
+        let own = (rewritten == Rewritten::Yes || typed.to_str().is_none()).then(|| shown(typed));
         let within = Dir::open_ambient_dir(parent, ambient_authority()).map_err(|e| failed(&e))?;
         let metadata = within.symlink_metadata(file).map_err(|e| failed(&e))?;
         if metadata.is_dir() {
@@ -70,11 +74,10 @@ impl Item {
         } else if metadata.is_file() {
             within.open_with(file, &read_nofollow()).map_err(|e| failed(&e))?;
         } else {
-            let text = format!("{}: neither a file nor a folder", path.display());
-            return Err(Fault::new(FaultKind::NotFound, text));
+            return Err(Fault::new(FaultKind::NotFound, "neither a file nor a folder"));
         }
         let (local, above) = (PathBuf::from(file), Some(Arc::from(parent)));
-        Ok(Self::Path { within: Arc::new(within), local, name, above })
+        Ok(Self::Path { within: Arc::new(within), local, name, own, above })
     }
 
     /// A path below a shared folder, `None` for the whole of it under the share's name. A link
@@ -87,7 +90,7 @@ impl Item {
             Some(path) => (root.dir().canonicalize(path.as_str())?, path.file_name()),
             None => (PathBuf::from("."), share.clone()),
         };
-        Ok(Self::Path { within: root.dir().clone(), local, name, above: None })
+        Ok(Self::Path { within: root.dir().clone(), local, name, own: None, above: None })
     }
 
     fn name(&self) -> &Name {
@@ -98,7 +101,10 @@ impl Item {
 
     fn renamed(self, name: Name) -> Self {
         match self {
-            Self::Path { within, local, above, .. } => Self::Path { within, local, name, above },
+            Self::Path { within, local, own, above, name: before } => {
+                let own = own.or_else(|| Some(shown(before.as_str().as_ref())));
+                Self::Path { within, local, name, own, above }
+            }
             Self::Stdin { .. } => Self::Stdin { name },
             Self::Text { bytes, .. } => Self::Text { name, bytes },
         }
@@ -109,6 +115,8 @@ impl Item {
 #[derive(Debug, Clone)]
 pub struct Source {
     items: Vec<Item>,
+    /// What is not sent, and why, before anything is walked.
+    unreadable: Vec<Fault>,
     private: Option<FileId>,
     excludes: Excludes,
     /// Items that are left out themselves.
@@ -130,9 +138,10 @@ pub struct Found {
 /// Where an entry's bytes are.
 #[derive(Debug, Clone)]
 pub struct Place {
-    pub(super) item: u32,
+    /// Which item it belongs to.
+    pub item: u32,
     /// Below the item; `None` where it is the entry's own path below its first component.
-    pub(super) local: Option<Box<Path>>,
+    pub local: Option<Box<Path>>,
 }
 
 /// Something in a tree that is not sent.
@@ -160,6 +169,17 @@ pub enum Passed {
     },
 }
 
+impl Passed {
+    /// What is not sent, and why; nothing, where it is sent under another name, or where nobody
+    /// wants it sent.
+    pub fn left_out(&self) -> Option<&Fault> {
+        match self {
+            Self::Unreadable { fault } | Self::Special { fault } => Some(fault),
+            Self::Renamed { .. } | Self::Excluded { .. } => None,
+        }
+    }
+}
+
 impl Source {
     /// These items; a name that is there already gets a number.
     pub fn new(items: Vec<Item>) -> Self {
@@ -172,7 +192,14 @@ impl Source {
                 if name == own { item } else { item.renamed(name) }
             })
             .collect();
-        Self { items, private: None, excludes: Excludes::default(), excluded: Vec::new() }
+        let excludes = Excludes::default();
+        Self { items, unreadable: Vec::new(), private: None, excludes, excluded: Vec::new() }
+    }
+
+    /// Tells, as of something in a tree, that these were to be sent and cannot be read.
+    #[must_use]
+    pub fn without(self, unreadable: Vec<Fault>) -> Self {
+        Self { unreadable, ..self }
     }
 
     /// Never sends this file, under whatever name it is met: the node's private key.
@@ -218,12 +245,21 @@ impl Source {
     /// Goes through everything, folders before what is in them, names in order. `each` says
     /// whether to go on.
     pub fn walk(&self, mut each: impl FnMut(Result<Found, Passed>) -> Go) {
-        for name in &self.excluded {
-            if each(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, name.to_string()) })) == Go::Stop {
+        let unreadable = self.unreadable.iter().map(|fault| Passed::Unreadable { fault: fault.clone() });
+        let excluded = self.excluded.iter();
+        let excluded = excluded.map(|name| Passed::Excluded { fault: Fault::new(FaultKind::Other, name.to_string()) });
+        for passed in unreadable.chain(excluded) {
+            if each(Err(passed)) == Go::Stop {
                 return;
             }
         }
         for (index, item) in self.items.iter().enumerate() {
+            if let Item::Path { own: Some(own), name, .. } = item {
+                let fault = Fault::new(FaultKind::Other, format!("{own} is sent as {name}"));
+                if each(Err(Passed::Renamed { fault })) == Go::Stop {
+                    return;
+                }
+            }
             let place = Place { item: index as u32, local: None };
             let path = RelPath::from(item.name().clone());
             let go = match item {
@@ -274,6 +310,11 @@ impl Source {
 fn is_excluded(within: &Dir, local: &Path, excludes: &Excludes) -> bool {
     let is_folder = within.symlink_metadata(local).is_ok_and(|metadata| metadata.is_dir());
     local.file_name().is_some_and(|name| excludes.name_out(name, is_folder))
+}
+
+/// A name of this system, for a screen.
+pub(super) fn shown(own: &OsStr) -> PeerText {
+    PeerText::new(own.to_string_lossy())
 }
 
 /// Whether a walk goes on.
@@ -357,13 +398,14 @@ mod tests {
         let source = Source::new(items.to_vec());
         let names: Vec<_> = source.names().map(Name::as_str).collect();
         assert_eq!(names, ["a.txt", "a (1).txt"]);
+        let told = walk(&source).1;
+        assert!(matches!(&told[..], [Passed::Renamed { fault }] if fault.to_string() == "a.txt is sent as a (1).txt"));
     }
 
     #[test]
-    fn a_missing_source_is_named() {
+    fn a_missing_source_is_told() {
         let fault = Item::named(Path::new("/nowhere/at all")).unwrap_err();
         assert_eq!(fault.kind, FaultKind::NotFound);
-        assert!(fault.to_string().contains("/nowhere/at all"), "{fault}");
     }
 
     #[cfg(unix)]

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
 use super::excludes::Rules;
-use super::source::{FileId, Found, Go, Passed, Place, entry_kind, unused};
+use super::source::{FileId, Found, Go, Passed, Place, entry_kind, shown, unused};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
-use crate::base::text::PeerText;
 
 /// Walks what is at `local` in the folder `within`, which travels as `path`.
 pub(super) fn walk_path(
@@ -104,10 +103,9 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         taken: &mut HashSet<Name>,
     ) -> Go {
         let own = child.file_name();
-        let shown = || PeerText::new(&*own.to_string_lossy());
         let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
         if self.rules.leave_out(&own, is_folder) {
-            let text = format!("{above}/{}{}", shown(), if is_folder { "/" } else { "" });
+            let text = format!("{above}/{}{}", shown(&own), if is_folder { "/" } else { "" });
             return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
         }
         let (name, rewritten) = name_for(&own, taken);
@@ -119,7 +117,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             }
         };
         if rewritten == Rewritten::Yes {
-            let fault = Fault::new(FaultKind::Other, format!("{above}/{} is sent as {name}", shown()));
+            let fault = Fault::new(FaultKind::Other, format!("{above}/{} is sent as {name}", shown(&own)));
             if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
                 return Go::Stop;
             }

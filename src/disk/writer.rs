@@ -34,7 +34,7 @@ pub struct Writer {
 impl Writer {
     /// A writer; each thread has its own.
     pub fn new(partial: &Arc<Partial>) -> Self {
-        Self { partial: partial.clone(), folders: Folders::new(partial.data.clone()), open: None }
+        Self { partial: partial.clone(), folders: Folders::new(partial.area.data.clone()), open: None }
     }
 
     /// Writes a chunk of an entry.
@@ -42,7 +42,7 @@ impl Writer {
     /// # Errors
     /// A protocol fault for what was not offered; a disk fault.
     pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        let (path, ground) = self.expect(entry, chunk)?;
+        let Some((path, ground)) = self.expect(entry, chunk)? else { return Ok(()) };
         let file = self.file(entry, &path)?;
         let written = sparse::write(file, ground, chunk.offset(), chunk.bytes());
         written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
@@ -51,7 +51,7 @@ impl Writer {
         self.partial.bytes.fetch_add(length, Ordering::Relaxed);
         if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
             self.partial.unsynced.store(0, Ordering::Relaxed);
-            self.partial.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
+            self.partial.area.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
         }
         Ok(())
     }
@@ -68,6 +68,12 @@ impl Writer {
             let State::Open(work) = &mut slot.state else { return Err(Fault::protocol("an entry ended twice")) };
             if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
                 return Err(Fault::protocol("an entry ended otherwise than announced"));
+            }
+            let untouched = work.got == 0;
+            if let Some((_, found)) = work.candidate.take_if(|(digest, _)| untouched && *digest == end.digest) {
+                slot.state = State::Same(end.digest, found);
+                self.partial.entries.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
             }
             if chunks_of(end.size).is_none_or(|count| (count as usize) < work.chunks.len()) {
                 return Err(Fault::protocol("an entry ended before its last chunk"));
@@ -96,13 +102,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Checks that a chunk belongs to what was accepted; says where it goes.
-    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(RelPath, Ground), Fault> {
+    /// Checks that a chunk belongs to what was accepted; says where it goes, if it still matters.
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<Option<(RelPath, Ground)>, Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slot(&mut slots, entry)?;
         let path = slot.local().clone();
-        let State::Open(work) = &mut slot.state else {
-            return Err(Fault::protocol("bytes of an entry that needs none"));
+        let work = match &mut slot.state {
+            State::Open(work) => work,
+            // Given up, by another writer, while this chunk was waiting.
+            State::Failed(_) => return Ok(None),
+            _ => return Err(Fault::protocol("bytes of an entry that needs none")),
         };
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
@@ -120,8 +129,8 @@ impl Writer {
         if work.number.is_none()
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
-            let mut journal = lock(&self.partial.journal);
-            let begun_before = self.partial.may_be_anothers(&path);
+            let mut journal = lock(&self.partial.area.journal);
+            let begun_before = self.partial.area.may_be_anothers(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
@@ -134,7 +143,7 @@ impl Writer {
             work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
         }
         let size = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
-        Ok((path, Ground { used: work.resumed, size }))
+        Ok(Some((path, Ground { used: work.resumed, size })))
     }
 
     /// Notes a chunk that has been written.
@@ -142,8 +151,10 @@ impl Writer {
         {
             let mut slots = lock(&self.partial.slots);
             let slot = slot(&mut slots, entry)?;
-            let State::Open(work) = &mut slot.state else {
-                return Err(Fault::protocol("bytes of an entry that has ended"));
+            let work = match &mut slot.state {
+                State::Open(work) => work,
+                State::Failed(_) => return Ok(()),
+                _ => return Err(Fault::protocol("bytes of an entry that has ended")),
             };
             let index = chunk.index() as usize;
             if work.chunks.len() <= index {
@@ -157,7 +168,7 @@ impl Writer {
                 work.bytes += chunk.bytes().len() as u64;
             }
             if let Some(number) = work.number {
-                let mut journal = lock(&self.partial.journal);
+                let mut journal = lock(&self.partial.area.journal);
                 let noted = journal.chunk(number, chunk.index(), chunk.hash());
                 // Of large files every chunk is noted at once, so that a killed process loses none.
                 let whole = chunk.bytes().len() as u64 == CHUNK;

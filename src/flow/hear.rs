@@ -1,41 +1,58 @@
 //! Hearing a sender: the offer, the manifest, then bytes for the intake.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use tokio::io::{AsyncRead, ReadHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
 use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
-use super::intake::Intake;
+use super::greet::Session;
+use super::intake::{Form, Intake};
+use super::limit::Limit;
 use super::pages::Weighed;
+use super::underway::Pulse;
 use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
 use crate::wire::frame::FrameReader;
-use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PAGE};
-use crate::wire::message::Sending;
+use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PAGE};
+use crate::wire::message::{ChunkHead, Sending, Ticket};
 
 /// What the hearing task tells the speaking one.
 pub(super) enum Heard {
-    Offer { transfer: TransferId, set: [u8; 32] },
+    Offer {
+        transfer: TransferId,
+        set: [u8; 32],
+    },
+    ByContent,
+    Ticket(Ticket),
     Page(Vec<Entry>),
     LeftOut(Fault),
     PagesEnd,
-    End,
+    /// Everything was sent, on this connection and so many lanes.
+    End {
+        lanes: u32,
+    },
+}
+
+/// What every connection of a transfer hears with.
+#[derive(Debug, Clone)]
+pub(super) struct Ear {
+    /// Where bytes go, once the offer is accepted.
+    pub(super) intake: Arc<OnceLock<Intake>>,
+    pub(super) limit: Limit,
+    pub(super) pulse: Pulse,
 }
 
 /// Hears the sender to its end. Returns only where something is wrong.
-pub(super) async fn hear<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
+pub(super) async fn hear<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
     heard: mpsc::Sender<Heard>,
-    intake: &OnceLock<Intake>,
-) -> FlowFault
-where
-    ReadHalf<S>: AsyncRead + Unpin,
-{
-    match hear_all(reader, &heard, intake).await {
+    ear: &Ear,
+) -> FlowFault {
+    match hear_all(reader, &heard, ear).await {
         Err(fault) => fault,
         // Everything came. What else is said is heard and means nothing, so that no unread byte
         // resets the connection under our last words; nor does it matter when the sender hangs up.
@@ -46,18 +63,33 @@ where
     }
 }
 
-async fn hear_all<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
-    heard: &mpsc::Sender<Heard>,
-    intake: &OnceLock<Intake>,
-) -> Result<(), FlowFault>
+/// Hears a lane to its end: bytes, and ends of entries.
+pub(super) async fn hear_lane<S: AsyncRead + AsyncWrite>(mut session: Session<S>, ear: Ear) -> Result<(), FlowFault>
 where
     ReadHalf<S>: AsyncRead + Unpin,
 {
+    loop {
+        let message = session.reader.next().await?;
+        ear.pulse.beat();
+        match message {
+            Sending::KeepAlive => {}
+            Sending::Abort(fault) => return Err(FlowFault::Theirs(fault)),
+            Sending::End => return Ok(()),
+            message => take(&mut session.reader, message, &ear).await?,
+        }
+    }
+}
+
+async fn hear_all<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    heard: &mpsc::Sender<Heard>,
+    ear: &Ear,
+) -> Result<(), FlowFault> {
     let mut stage = Hearing::Offer;
-    let (mut entries, mut bytes, mut left_out, mut weight) = (0usize, 0u64, 0, 0usize);
+    let (mut entries, mut bytes, mut left_out, mut weight, mut lanes) = (0usize, 0u64, 0, 0usize, 0);
     loop {
         let message = reader.next().await?;
+        ear.pulse.beat();
         match (message, stage) {
             (Sending::KeepAlive, _) => {}
             (Sending::Abort(fault), _) => return Err(FlowFault::Theirs(fault)),
@@ -88,14 +120,13 @@ where
                 stage = Hearing::Rest;
                 tell(heard, Heard::PagesEnd).await?;
             }
-            (message, Hearing::Pages | Hearing::Rest) => {
-                // Nothing that carries bytes has a place before the offer is accepted.
-                let intake = intake.get().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
-                if take(reader, message, stage, intake).await? == Go::Over {
-                    tell(heard, Heard::End).await?;
-                    return Ok(());
-                }
+            (Sending::ByContent, Hearing::Pages) if entries == 0 => tell(heard, Heard::ByContent).await?,
+            (Sending::Ticket(ticket), Hearing::Pages | Hearing::Rest) => tell(heard, Heard::Ticket(ticket)).await?,
+            (Sending::Lanes(count), Hearing::Rest) if lanes == 0 && count as usize <= MAX_LANES => lanes = count,
+            (Sending::End, Hearing::Rest) if ear.intake.get().is_some() => {
+                return tell(heard, Heard::End { lanes }).await;
             }
+            (message, Hearing::Pages | Hearing::Rest) => take(reader, message, ear).await?,
             _ => return Err(FlowFault::unexpected("what the sender says")),
         }
     }
@@ -109,42 +140,45 @@ enum Hearing {
     Rest,
 }
 
-#[derive(PartialEq, Eq)]
-enum Go {
-    On,
-    Over,
+/// Takes one message that carries, or ends, bytes.
+async fn take<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, message: Sending, ear: &Ear) -> Result<(), FlowFault> {
+    // Nothing that carries bytes has a place before the offer is accepted.
+    let intake = ear.intake.get().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
+    match message {
+        Sending::Chunk(head) => take_chunk(reader, head, head.length, Form::Plain, (ear, intake)).await,
+        Sending::Packed { head, packed } if packed < head.length => {
+            take_chunk(reader, head, packed, Form::Packed, (ear, intake)).await
+        }
+        Sending::EntryEnd { entry, size, digest } => intake.end(entry, End { size, digest }).await.map_err(|_| stuck()),
+        Sending::EntryGone { entry, fault } => intake.gone(entry, fault).await.map_err(|_| stuck()),
+        _ => Err(FlowFault::unexpected("what the sender says")),
+    }
 }
 
-/// Takes one message that carries, or ends, bytes.
-async fn take<S>(
-    reader: &mut FrameReader<ReadHalf<S>>,
-    message: Sending,
-    stage: Hearing,
-    intake: &Intake,
-) -> Result<Go, FlowFault>
-where
-    ReadHalf<S>: AsyncRead + Unpin,
-{
-    // A thread that is gone has said why; that is told instead of this.
-    let stuck = |_| FlowFault::Ours(Fault::new(FaultKind::Disk, "writing failed"));
-    match message {
-        Sending::Chunk(head) => {
-            if head.length == 0 || u64::from(head.length) > CHUNK {
-                return Err(FlowFault::unexpected("a chunk of this length"));
-            }
-            let room = intake.room(head.length).await.map_err(stuck)?;
-            let mut bytes = intake.buffer(head.length as usize + CHUNK_HASH);
-            reader.raw(head.length as usize + CHUNK_HASH, &mut bytes).await?;
-            intake.chunk(head, bytes, room).await.map_err(stuck)?;
-        }
-        Sending::EntryEnd { entry, size, digest } => {
-            intake.end(entry, End { size, digest }).await.map_err(stuck)?;
-        }
-        Sending::EntryGone { entry, fault } => intake.gone(entry, fault).await.map_err(stuck)?,
-        Sending::End if stage == Hearing::Rest => return Ok(Go::Over),
-        _ => return Err(FlowFault::unexpected("what the sender says")),
+/// Takes a chunk of which `length` bytes come before its hash.
+async fn take_chunk<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    head: ChunkHead,
+    length: u32,
+    form: Form,
+    (ear, intake): (&Ear, &Intake),
+) -> Result<(), FlowFault> {
+    if length == 0 || u64::from(head.length) > CHUNK {
+        return Err(FlowFault::unexpected("a chunk of this length"));
     }
-    Ok(Go::On)
+    let room = intake.room(length).await.map_err(|_| stuck())?;
+    let length = length as usize + CHUNK_HASH;
+    let mut bytes = intake.buffer(length);
+    reader.raw(length, &mut bytes).await?;
+    // What is read late is sent late.
+    ear.limit.take(length).await;
+    ear.pulse.beat();
+    intake.chunk(head, form, bytes, room).await.map_err(|_| stuck())
+}
+
+/// A thread that is gone has said why; that is told instead of this.
+fn stuck() -> FlowFault {
+    FlowFault::Ours(Fault::new(FaultKind::Disk, "writing failed"))
 }
 
 async fn tell(heard: &mpsc::Sender<Heard>, what: Heard) -> Result<(), FlowFault> {

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::pack::Unpacker;
 use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::fault::{Fault, FaultKind};
 use crate::disk::partial::{End, Partial};
@@ -24,12 +25,22 @@ const WAITING_PIECES: usize = 512;
 /// Pieces that a thread takes at once.
 const TAKEN: usize = 64;
 
+/// How a chunk's bytes came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they are.
+    Plain,
+    /// Packed.
+    Packed,
+}
+
 /// Something for a thread to do.
 #[derive(Debug)]
 enum Piece {
     /// The chunk's bytes, then their hash.
     Chunk {
         head: ChunkHead,
+        form: Form,
         bytes: Vec<u8>,
         _room: OwnedSemaphorePermit,
     },
@@ -112,9 +123,15 @@ impl Intake {
     }
 
     /// Hands over a chunk: its bytes, and after them their hash.
-    pub(super) async fn chunk(&self, head: ChunkHead, bytes: Vec<u8>, room: OwnedSemaphorePermit) -> Result<(), Stuck> {
+    pub(super) async fn chunk(
+        &self,
+        head: ChunkHead,
+        form: Form,
+        bytes: Vec<u8>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(), Stuck> {
         let which = head.entry.wrapping_add(head.index) as usize;
-        self.hand(which, Piece::Chunk { head, bytes, _room: room }).await
+        self.hand(which, Piece::Chunk { head, form, bytes, _room: room }).await
     }
 
     /// Hands over that an entry is through.
@@ -157,12 +174,19 @@ impl Intake {
 
 fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Piece>, buffers: &Buffers) -> Result<(), Fault> {
     let mut pieces = Vec::with_capacity(TAKEN);
+    let (mut unpacker, mut unpacked) = (Unpacker::default(), Vec::new());
     while waiting.blocking_recv_many(&mut pieces, TAKEN) > 0 {
         for piece in pieces.drain(..) {
             match piece {
-                Piece::Chunk { head, bytes, _room } => {
-                    let (chunk, hash) =
+                Piece::Chunk { head, form, bytes, _room } => {
+                    let (mut chunk, hash) =
                         bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
+                    if form == Form::Packed {
+                        unpacker
+                            .unpack(chunk, head.length as usize, &mut unpacked)
+                            .ok_or_else(|| Fault::new(FaultKind::Integrity, "a chunk cannot be unpacked"))?;
+                        chunk = &unpacked;
+                    }
                     let chunk = VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
                         .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))?;
                     writer.write(head.entry, &chunk)?;

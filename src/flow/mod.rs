@@ -2,16 +2,26 @@
 //! what happens is told as values.
 
 pub mod fault;
+mod frames;
 pub mod greet;
 mod hear;
+mod heard_lanes;
 mod intake;
+pub mod lanes;
+pub mod limit;
 pub mod list;
+pub mod outgoing;
+pub mod pack;
 mod pages;
 pub mod pair;
+pub mod preview;
 mod pump;
 mod receipt;
 pub mod receive;
 pub mod refuse;
 pub mod send;
+mod speak;
 pub mod stop;
+pub mod underway;
+mod window;
 pub mod words;

@@ -1,112 +1,83 @@
-//! The pump: a thread that reads what is sent, hashes it on the way and makes frames of it.
+//! The pump: a thread that reads what one receiver lacks, hashes and packs it on the way and makes
+//! frames of it.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::io;
 
 use tokio::sync::mpsc;
 
-use super::pages::Weighed;
+use super::frames::{Frames, Gone};
+use super::outgoing::Outgoing;
+use super::pack::{Packer, Packing};
 use super::send::{Ledger, lock};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
-use crate::base::manifest::{EntryKind, Have};
+use crate::base::manifest::{Entry, EntryKind, Have};
 use crate::disk::reader::Reader;
-use crate::disk::source::{Found, Go, Passed, Source};
 use crate::wire::frame;
-use crate::wire::limits::{MAX_ENTRIES, MAX_PAGE, PAGE_BYTES};
 use crate::wire::message::{ChunkHead, Sending};
 
-/// Frames are handed on once they fill this many bytes: a whole chunk with its header and hash.
-const BATCH: usize = CHUNK as usize + 256;
+/// A shared chunk of so many bytes travels from where it is; a smaller one is copied to others.
+const ALONE: usize = 64 * 1024;
 
-/// Frames on their way to the stream.
+/// A chunk as frames: head, bytes, hash.
 #[derive(Debug)]
-pub(super) struct Frames {
-    out: mpsc::Sender<Vec<u8>>,
-    spare: mpsc::Receiver<Vec<u8>>,
-    batch: Vec<u8>,
+pub(super) struct Framed {
+    pub(super) frames: Vec<u8>,
+    hash: ChunkHash,
 }
 
-/// The stream is gone; nobody waits for frames any more.
-#[derive(Debug)]
-pub(super) struct Gone;
-
-impl Frames {
-    /// Frames that go to `out`; from `spare` come used buffers, to be used again: fresh ones cost
-    /// the system more than what is done in them.
-    pub(super) fn new(out: mpsc::Sender<Vec<u8>>, spare: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self { out, spare, batch: Vec::new() }
-    }
-
-    /// Adds a message.
-    pub(super) fn say(&mut self, message: &Sending) -> Result<(), Gone> {
-        frame::encode(message, &mut self.batch).map_err(|_| Gone)?;
-        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
-    }
-
-    /// Hands on what has gathered.
-    pub(super) fn flush(&mut self) -> Result<(), Gone> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        self.out.blocking_send(batch).map_err(|_| Gone)
-    }
-
-    /// A buffer in which another chunk of `length` bytes has room.
-    fn room_for(&mut self, length: u64) -> Result<&mut Vec<u8>, Gone> {
-        let needed = length as usize + 128;
-        if !self.batch.is_empty() && self.batch.len() + needed > BATCH {
-            self.flush()?;
-        }
-        if self.batch.is_empty() && self.batch.capacity() < BATCH {
-            if let Ok(spare) = self.spare.try_recv() {
-                self.batch = spare;
-            }
-            self.batch.reserve_exact(BATCH.max(needed) - self.batch.len());
-        }
-        Ok(&mut self.batch)
-    }
-}
-
-/// Sends the entries whose `Have`s arrive, in their order, then says that it was all.
+/// Sends the entries whose `Have`s arrive, in their order, until all are through.
 pub(super) fn run(
-    source: &Source,
-    ledger: &Arc<Ledger>,
+    outgoing: &Outgoing,
+    ledger: &Ledger,
     mut haves: mpsc::UnboundedReceiver<Vec<Have>>,
-    frames: &mut Frames,
+    frames: Frames,
 ) -> Result<(), Gone> {
-    let mut entry = 0;
-    let all_sent =
-        |entry: u32| ledger.accepted.load(Ordering::Acquire) && ledger.total.get() == Some(&(entry as usize));
-    while !all_sent(entry) {
+    let mut pump = Pump { outgoing, ledger, frames, packer: Packer::new(), entry: 0 };
+    while !pump.is_through() {
         let page = haves.blocking_recv().ok_or(Gone)?;
         for have in page {
-            let found = lock(&ledger.found).get(entry as usize).cloned().ok_or(Gone)?;
-            Pump { source, ledger, frames, entry }.send(&found, &have)?;
-            entry += 1;
+            let (first, block) = {
+                let known = outgoing.walked().state();
+                let (first, block) = known.entries.block_at(pump.entry as usize).ok_or(Gone)?;
+                (first, block.clone())
+            };
+            pump.send(&block[pump.entry as usize - first], &have)?;
+            pump.entry += 1;
         }
-        frames.flush()?;
+        pump.frames.flush()?;
     }
-    frames.say(&Sending::End)?;
-    frames.flush()
+    ledger.finish();
+    Ok(())
 }
 
-/// One entry being sent.
+/// What of an entry was sent.
+type Sent = Result<(u64, EntryDigest), Fault>;
+
 struct Pump<'a> {
-    source: &'a Source,
+    outgoing: &'a Outgoing,
     ledger: &'a Ledger,
-    frames: &'a mut Frames,
+    frames: Frames,
+    packer: Packer,
+    /// The entry being sent, by its place.
     entry: u32,
 }
 
 impl Pump<'_> {
-    fn send(mut self, found: &Arc<Found>, have: &Have) -> Result<(), Gone> {
-        let size = found.entry.size();
+    fn is_through(&self) -> bool {
+        let known = self.outgoing.walked().state();
+        self.ledger.is_accepted() && known.over && known.entries.len() == self.entry as usize
+    }
+
+    fn send(&mut self, entry: &Entry, have: &Have) -> Result<(), Gone> {
+        let size = entry.size();
         self.ledger.count(|p| p.bytes_kept += have.bytes_of(size));
-        if found.entry.has_bytes() && *have != Have::Equal {
-            let sent = match self.source.open(found) {
-                Ok(mut reader) => self.bytes(found, have, &mut reader)?,
+        if *have == Have::Skipped {
+            // Nothing of it is sent, so nobody can have it.
+            lock(&self.ledger.digests).push((self.entry, None));
+        } else if entry.has_bytes() && *have != Have::Equal {
+            let sent = match self.outgoing.open(entry, self.entry) {
+                Ok(mut reader) => self.bytes(entry, have, &mut reader)?,
                 Err(fault) => Err(fault),
             };
             match sent {
@@ -126,44 +97,44 @@ impl Pump<'_> {
 
     /// Every chunk the receiver does not have, then, only to hash them, those it has: payload
     /// flows at once, and the digest is still one over bytes that were read here and now.
-    fn bytes(
-        &mut self,
-        found: &Found,
-        have: &Have,
-        reader: &mut Reader,
-    ) -> Result<Result<(u64, EntryDigest), Fault>, Gone> {
-        if found.entry.kind == EntryKind::Stream {
-            return self.stream(found, reader);
+    fn bytes(&mut self, entry: &Entry, have: &Have, reader: &mut Reader) -> Result<Sent, Gone> {
+        if entry.kind == EntryKind::Stream {
+            return self.stream(entry, reader);
         }
-        let size = found.entry.size();
+        let size = entry.size();
         let count = chunks_of(size).unwrap_or(0);
         let mut hashes = vec![ChunkHash([0; 32]); count as usize];
-        let wanted = (0..count).filter(|index| !have.contains(*index));
-        for index in wanted {
+        if let Have::Digest(theirs) = have {
+            let read = hash_only(entry, 0..count, reader, &mut hashes);
+            match read.map(|()| EntryDigest::over(size, hashes.iter())) {
+                Ok(digest) if digest == *theirs && reader.unchanged() => {
+                    self.ledger.count(|p| p.bytes_kept += size);
+                    return Ok(Ok((size, digest)));
+                }
+                Ok(_) => {}
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        for index in (0..count).filter(|index| !have.contains(*index)) {
             let length = chunk_length(size, index);
             match self.chunk(reader, index, length)? {
                 Ok((read, hash)) if read == length => hashes[index as usize] = hash,
-                Ok(_) => return Ok(Err(changed(found))),
-                Err(error) => return Ok(Err(unreadable(found, &error))),
+                Ok(_) => return Ok(Err(changed(entry))),
+                Err(error) => return Ok(Err(unreadable(entry, &error))),
             }
         }
-        let mut scratch = Vec::new();
-        for index in (0..count).filter(|index| have.contains(*index)) {
-            scratch.clear();
-            match reader.read(index, chunk_length(size, index), &mut scratch) {
-                Ok(read) if read == chunk_length(size, index) => hashes[index as usize] = ChunkHash::of(&scratch),
-                Ok(_) => return Ok(Err(changed(found))),
-                Err(error) => return Ok(Err(unreadable(found, &error))),
-            }
+        let kept = (0..count).filter(|index| have.contains(*index));
+        if let Err(fault) = hash_only(entry, kept, reader, &mut hashes) {
+            return Ok(Err(fault));
         }
         if !reader.unchanged() {
-            return Ok(Err(changed(found)));
+            return Ok(Err(changed(entry)));
         }
         Ok(Ok((size, EntryDigest::over(size, hashes.iter()))))
     }
 
     /// A pipe, until it ends.
-    fn stream(&mut self, found: &Found, reader: &mut Reader) -> Result<Result<(u64, EntryDigest), Fault>, Gone> {
+    fn stream(&mut self, entry: &Entry, reader: &mut Reader) -> Result<Sent, Gone> {
         let (mut size, mut hashes) = (0, Vec::new());
         loop {
             // Whatever was said before goes out while the pipe is waited for.
@@ -177,113 +148,105 @@ impl Pump<'_> {
                         break;
                     }
                 }
-                Err(error) => return Ok(Err(unreadable(found, &error))),
+                Err(error) => return Ok(Err(unreadable(entry, &error))),
             }
         }
         Ok(Ok((size, EntryDigest::over(size, hashes.iter()))))
     }
 
-    /// Reads one chunk straight into the frames: head, bytes, hash. Nothing stays of one that
-    /// is shorter than `length`, unless it is the end of a pipe.
-    fn chunk(
-        &mut self,
-        reader: &mut Reader,
-        index: u32,
-        length: u64,
-    ) -> Result<std::io::Result<(u64, ChunkHash)>, Gone> {
-        let entry = self.entry;
-        let buffer = self.frames.room_for(length)?;
-        let start = buffer.len();
-        let head = |length| Sending::Chunk(ChunkHead { entry, index, length });
-        frame::encode(&head(length as u32), buffer).map_err(|_| Gone)?;
-        let body = buffer.len();
-        let read = match reader.read(index, length, buffer) {
-            Ok(read) => read,
-            Err(error) => {
-                buffer.truncate(start);
-                return Ok(Err(error));
-            }
-        };
-        if read < length {
-            if read == 0 || !matches!(reader, Reader::Pipe(_)) {
-                buffer.truncate(start);
-                return Ok(Ok((read, ChunkHash([0; 32]))));
-            }
-            // The head stands before the bytes and may change its length with what it says.
-            let bytes = buffer.split_off(body);
-            buffer.truncate(start);
-            frame::encode(&head(read as u32), buffer).map_err(|_| Gone)?;
-            buffer.extend(bytes);
-        }
-        let hash = ChunkHash::of(&buffer[buffer.len() - read as usize..]);
-        buffer.extend(hash.0);
-        self.ledger.count(|p| p.bytes_moved += read);
-        if self.frames.batch.len() >= BATCH - 256 {
-            self.frames.flush()?;
-        }
-        Ok(Ok((read, hash)))
-    }
-}
-
-fn changed(found: &Found) -> Fault {
-    Fault::new(FaultKind::Other, format!("{} changed while it was being sent", found.entry.path))
-}
-
-fn unreadable(found: &Found, error: &std::io::Error) -> Fault {
-    Fault::new(FaultKind::Other, format!("reading {}: {}", found.entry.path, plain(error)))
-}
-
-/// The walk: a thread that finds the entries and tells them page by page.
-pub(super) fn walk(source: &Source, ledger: &Arc<Ledger>, frames: &mut Frames) -> Result<(), Gone> {
-    let mut page = Vec::new();
-    let mut page_bytes = 0;
-    let (mut entries, mut bytes) = (0u64, 0u64);
-    let mut gone = Ok(());
-    source.walk(|found| {
-        match found {
-            Ok(_) if entries == MAX_ENTRIES as u64 => {
-                let fault =
-                    Fault::new(FaultKind::Other, format!("more than {MAX_ENTRIES} entries: the rest is not sent"));
-                lock(&ledger.passed).push(Passed::Unreadable { fault });
-                return Go::Stop;
-            }
-            Ok(found) => {
-                entries += 1;
-                bytes += found.entry.size();
-                page_bytes += found.entry.weight();
-                page.push(Arc::new(found));
-            }
-            Err(passed) => {
-                if let Passed::Unreadable { fault } | Passed::Special { fault } = &passed {
-                    gone = frames.say(&Sending::LeftOut(fault.clone()));
+    /// Sends one chunk; says how long it was, and its hash.
+    fn chunk(&mut self, reader: &mut Reader, index: u32, length: u64) -> Result<io::Result<(u64, ChunkHash)>, Gone> {
+        let which = (self.entry, index);
+        let (outgoing, packing) = (self.outgoing, &*self.outgoing.packing);
+        if let Some(window) = outgoing.window.as_ref().filter(|_| !matches!(reader, Reader::Pipe(_))) {
+            let packer = &mut self.packer;
+            let framed = window.get(which, length as usize, || {
+                let mut frames = Vec::new();
+                let framed = frame_chunk(reader, which, length, (packer, packing), &mut frames);
+                framed.ok().filter(|(read, _)| *read == length).map(|(_, hash)| Framed { frames, hash })
+            });
+            // Where nobody could read it, this one's own reading says why.
+            if let Some(framed) = framed {
+                let hash = framed.hash;
+                if framed.frames.len() >= ALONE {
+                    self.frames.share(framed)?;
+                } else {
+                    self.frames.room_for(framed.frames.len() as u64)?.extend_from_slice(&framed.frames);
+                    self.frames.flush_if_full()?;
                 }
-                lock(&ledger.passed).push(passed);
+                self.ledger.count(|p| p.bytes_moved += length);
+                return Ok(Ok((length, hash)));
             }
         }
-        // An entry weighs at most two paths: the page stays far below a frame.
-        if page.len() >= MAX_PAGE || page_bytes >= PAGE_BYTES {
-            page_bytes = 0;
-            let before = std::mem::replace(&mut gone, Ok(()));
-            gone = before.and_then(|()| tell(&mut page, ledger, frames)).and_then(|()| frames.flush());
+        let buffer = self.frames.room_for(length)?;
+        let sent = frame_chunk(reader, which, length, (&mut self.packer, packing), buffer);
+        if let Ok((read, _)) = sent {
+            self.ledger.count(|p| p.bytes_moved += read);
         }
-        if gone.is_ok() { Go::On } else { Go::Stop }
-    });
-    gone?;
-    tell(&mut page, ledger, frames)?;
-    let _ = ledger.total.set(entries as usize);
-    frames.say(&Sending::PagesEnd { entries, bytes })?;
-    frames.flush()
+        self.frames.flush_if_full()?;
+        Ok(sent)
+    }
 }
 
-fn tell(page: &mut Vec<Arc<Found>>, ledger: &Ledger, frames: &mut Frames) -> Result<(), Gone> {
-    if page.is_empty() {
-        return Ok(());
+/// Reads a chunk straight into `into`, between its head and its hash. Nothing stays of one that is
+/// shorter than `length`, unless it is the end of a pipe.
+fn frame_chunk(
+    reader: &mut Reader,
+    (entry, index): (u32, u32),
+    length: u64,
+    (packer, packing): (&mut Packer, &Packing),
+    into: &mut Vec<u8>,
+) -> io::Result<(u64, ChunkHash)> {
+    let start = into.len();
+    let head = |length: u64| ChunkHead { entry, index, length: length as u32 };
+    let say = |message: &Sending, into: &mut Vec<u8>| frame::encode(message, into).map_err(io::Error::other);
+    say(&Sending::Chunk(head(length)), into)?;
+    let body = into.len();
+    let read = reader.read(index, length, into).inspect_err(|_| into.truncate(start))?;
+    if read < length && (read == 0 || !matches!(reader, Reader::Pipe(_))) {
+        into.truncate(start);
+        return Ok((read, ChunkHash([0; 32])));
     }
-    let entries: Vec<_> = page.iter().map(|found| found.entry.clone()).collect();
-    ledger.count(|p| {
-        p.entries += entries.len() as u64;
-        p.bytes += entries.iter().map(crate::base::manifest::Entry::size).sum::<u64>();
-    });
-    lock(&ledger.found).append(page);
-    frames.say(&Sending::Page(entries))
+    let hash = ChunkHash::of(&into[body..]);
+    if let Some(packed) = packer.pack(packing, &into[body..]) {
+        into.truncate(start);
+        say(&Sending::Packed { head: head(read), packed: packed.len() as u32 }, into)?;
+        into.extend(packed);
+    } else if read < length {
+        // The head stands before the bytes and may change its length with what it says.
+        let bytes = into.split_off(body);
+        into.truncate(start);
+        say(&Sending::Chunk(head(read)), into)?;
+        into.extend(bytes);
+    }
+    into.extend(hash.0);
+    Ok((read, hash))
+}
+
+/// Reads chunks for their hashes alone.
+fn hash_only(
+    entry: &Entry,
+    chunks: impl Iterator<Item = u32>,
+    reader: &mut Reader,
+    hashes: &mut [ChunkHash],
+) -> Result<(), Fault> {
+    let mut scratch = Vec::new();
+    for index in chunks {
+        scratch.clear();
+        let length = chunk_length(entry.size(), index);
+        match reader.read(index, length, &mut scratch) {
+            Ok(read) if read == length => hashes[index as usize] = ChunkHash::of(&scratch),
+            Ok(_) => return Err(changed(entry)),
+            Err(error) => return Err(unreadable(entry, &error)),
+        }
+    }
+    Ok(())
+}
+
+fn changed(entry: &Entry) -> Fault {
+    Fault::new(FaultKind::Other, format!("{} changed while it was being sent", entry.path))
+}
+
+fn unreadable(entry: &Entry, error: &io::Error) -> Fault {
+    Fault::new(FaultKind::Other, format!("reading {}: {}", entry.path, plain(error)))
 }

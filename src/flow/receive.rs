@@ -1,33 +1,39 @@
 //! The receiver's side of a transfer: hear the offer, decide, write what comes, settle, confirm.
 //!
-//! One task hears what the sender says and hands bytes to the intake; another speaks: it asks
-//! for consent, tells what is there already and how far things are, settles and signs.
+//! One task for each connection hears what the sender says and hands bytes to the intake; another
+//! speaks: it asks for consent, tells what is there already and how far things are, settles and signs.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::fault::FlowFault;
 use super::greet::{Me, Session};
-use super::hear::{Heard, hear};
+use super::hear::{Ear, Heard, hear};
+use super::heard_lanes::Lanes;
 use super::intake::Intake;
+use super::lanes::{Admission, Further, Growth, Opener, grow};
+use super::limit::Limit;
 use super::pages::pages;
 use super::receipt::Statement;
 use super::stop::Stop;
+use super::underway::{Pulse, Which};
+use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{Entry, Have};
+use crate::base::manifest::{Entry, Have, Outcome};
 use crate::base::path::Name;
 use crate::base::text::PeerText;
 use crate::disk::partial::Partial;
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::{GREETING, KEEP_ALIVE, PROGRESS};
+use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, PROGRESS};
 use crate::wire::message::Receiving;
 
 /// The answer to an offer, when somebody has thought about it.
@@ -50,9 +56,7 @@ pub enum Consent {
 #[derive(Debug, Clone)]
 pub struct Proposal {
     /// Everything offered; accepting binds exactly this list.
-    pub entries: Arc<Vec<Entry>>,
-    /// How many bytes it says.
-    pub bytes: u64,
+    pub entries: Entries,
 }
 
 /// What was decided.
@@ -69,55 +73,88 @@ pub enum Verdict {
     },
 }
 
+/// How long a sender's last word is waited for when one of its connections is lost.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// Receives over a session in which this side is the receiver.
 ///
 /// # Errors
 /// See [`FlowFault`]. What is verified by then is kept for the next try.
-pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn receive<S>(
     mut session: Session<S>,
     consent: Consent,
+    further: Further<S>,
+    limit: Limit,
     progress: watch::Sender<Progress>,
     mut stop: Stop,
-) -> Result<Summary, FlowFault> {
-    let intake = OnceLock::new();
+) -> Result<Summary, FlowFault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // What an earlier connection counted is over.
+    progress.send_replace(Progress::default());
+    let ear = Ear { intake: Arc::default(), limit, pulse: Pulse::new() };
     let (failed, failures) = mpsc::channel(4);
     let (heard, hearing) = mpsc::channel(4);
+    let (open, opened) = mpsc::channel(MAX_LANES);
+    let (admit, admission) = oneshot::channel();
+    let (mut growth, mut underway) = (None, None);
+    match further {
+        Further::None => {}
+        Further::Dial(dial, connections) => {
+            let progress = progress.subscribe();
+            growth = Some(Growth { dial, connections, opener: Opener::Receiver, progress, opened: open });
+        }
+        Further::Attach(transfers) => underway = Some((transfers, open)),
+    }
     let mut speaker = Speaker {
         writer: &mut session.writer,
         me: &session.me,
         sender: session.peer.id(),
-        intake: &intake,
+        ear: &ear,
         failed,
         failures,
         hearing,
         progress: &progress,
         partial: None,
         offer: None,
+        by_content: false,
         left_out: Vec::new(),
         free: None,
         last_said: Instant::now(),
+        lanes: Lanes::new(underway, admit, opened),
     };
     let result = {
-        let hear = hear(&mut session.reader, heard, &intake);
+        let hear = hear(&mut session.reader, heard, &ear);
         let speak = speaker.run(consent);
         tokio::pin!(hear);
         tokio::select! {
             biased;
-            result = speak => result,
+            result = speak => match result {
+                // What the sender said says more than that it hung up.
+                Err(lost @ FlowFault::Lost(_)) => match timeout(LAST_WORD, &mut hear).await {
+                    Ok(said @ FlowFault::Theirs(_)) => Err(said),
+                    _ => Err(lost),
+                },
+                result => result,
+            },
             fault = &mut hear => Err(fault),
+            never = grow(growth, admission) => match never {},
             () = stop.stopped() => Err(FlowFault::Ours(Fault::new(FaultKind::Interrupted, "the receiver stopped"))),
         }
     };
     // A writing thread's failure comes before its consequences.
     let result = result.map_err(|fault| speaker.failures.try_recv().map_or(fault, FlowFault::Ours));
     let partial = speaker.partial.take();
+    speaker.lanes.hearing.shutdown().await;
+    let place = speaker.lanes.place.take();
     drop(speaker);
     if let Err(fault) = &result
         && let Some(fault) = fault.to_tell()
     {
         let _ = timeout(GREETING, frame::write(&mut session.writer, &Receiving::Abort(fault))).await;
     }
-    if let Some(intake) = intake.into_inner() {
+    if let Some(intake) = Arc::into_inner(ear.intake).and_then(std::sync::OnceLock::into_inner) {
         intake.finish().await;
     }
     if let Some(partial) = partial
@@ -125,6 +162,8 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     {
         let _ = tokio::task::spawn_blocking(move || partial.leave()).await;
     }
+    // Whoever comes again for the same finds its staging free.
+    drop(place);
     if matches!(result, Ok(_) | Err(FlowFault::Declined { .. })) {
         session.close().await;
     }
@@ -136,34 +175,44 @@ struct Speaker<'a, S> {
     writer: &'a mut WriteHalf<S>,
     me: &'a Me,
     sender: PeerId,
-    intake: &'a OnceLock<Intake>,
+    ear: &'a Ear,
     failed: mpsc::Sender<Fault>,
     failures: mpsc::Receiver<Fault>,
     hearing: mpsc::Receiver<Heard>,
     progress: &'a watch::Sender<Progress>,
     partial: Option<Arc<Partial>>,
     offer: Option<(TransferId, [u8; 32])>,
+    /// Whether only the same bytes are equal.
+    by_content: bool,
     /// What the sender has and does not send.
     left_out: Vec<Fault>,
     /// Bytes that the disk still has room for, less what has been accepted.
     free: Option<u64>,
     last_said: Instant,
+    lanes: Lanes<S>,
 }
 
-impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
+impl<S> Speaker<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     async fn run(&mut self, consent: Consent) -> Result<Summary, FlowFault> {
         let (mut ask, mut root, mut tops) = (None, None, None);
         match consent {
             Consent::Given { root: given, tops: named } => (root, tops) = (Some(given), named),
             Consent::Ask(question) => ask = Some(question),
         }
-        let mut unanswered = Vec::new();
+        let mut unanswered = Entries::default();
         let mut tick = interval(PROGRESS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let heard = tokio::select! {
                 heard = self.hearing.recv() => heard,
                 fault = self.failures.recv() => return Err(FlowFault::Ours(fault.unwrap_or_else(lost_thread))),
+                heard = self.lanes.all_heard(self.ear) => {
+                    heard?;
+                    return self.settle().await;
+                }
                 _ = tick.tick() => {
                     self.report().await?;
                     continue;
@@ -172,8 +221,16 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             match heard {
                 Some(Heard::Offer { transfer, set }) => {
                     self.offer = Some((transfer, set));
+                    self.take_place(transfer, set).await?;
                     if let Some(root) = root.take() {
                         self.accept(root).await?;
+                    }
+                }
+                Some(Heard::ByContent) => self.by_content = true,
+                Some(Heard::Ticket(ticket)) => {
+                    if let Some((transfer, _)) = self.offer {
+                        // Who does not grow has no use for it.
+                        let _ = self.lanes.admit.take().map(|admit| admit.send(Admission { transfer, ticket }));
                     }
                 }
                 Some(Heard::Page(page)) => {
@@ -188,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
                     });
                     match &self.partial {
                         Some(_) => self.answer_page(page).await?,
-                        None => unanswered.extend(page),
+                        None => unanswered.push(page),
                     }
                 }
                 Some(Heard::LeftOut(fault)) => self.left_out.push(fault),
@@ -197,11 +254,26 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
                         self.ask(ask, std::mem::take(&mut unanswered)).await?;
                     }
                 }
-                Some(Heard::End) => return self.settle().await,
+                Some(Heard::End { lanes }) => self.lanes.wanted = Some(lanes),
                 // The hearing side has failed; it says how.
                 None => std::future::pending().await,
             }
         }
+    }
+
+    /// Takes a place among the transfers of this node. The sender's own lost connection ends first.
+    async fn take_place(&mut self, transfer: TransferId, set: [u8; 32]) -> Result<(), FlowFault> {
+        let Some((underway, open)) = &self.lanes.underway else { return Ok(()) };
+        let which = Which { peer: self.sender, transfer, set };
+        let entered = underway.enter(which, self.ear.pulse.clone(), open.clone());
+        tokio::pin!(entered);
+        self.lanes.place = loop {
+            tokio::select! {
+                place = &mut entered => break place,
+                () = tokio::time::sleep(KEEP_ALIVE) => frame::write(self.writer, &Receiving::KeepAlive).await?,
+            }
+        };
+        Ok(())
     }
 
     async fn say(&mut self, message: &Receiving) -> Result<(), FlowFault> {
@@ -213,11 +285,9 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     async fn ask(
         &mut self,
         question: Box<dyn FnOnce(Proposal) -> Answer + Send>,
-        entries: Vec<Entry>,
+        entries: Entries,
     ) -> Result<(), FlowFault> {
-        let entries = Arc::new(entries);
-        let bytes = entries.iter().map(Entry::size).sum();
-        let mut answer = question(Proposal { entries: entries.clone(), bytes });
+        let mut answer = question(Proposal { entries: entries.clone() });
         self.progress.send_modify(|p| p.stage = Stage::Asking);
         let mut asked = false;
         let verdict = loop {
@@ -232,10 +302,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             }
         };
         match verdict {
-            Verdict::Accept(root) => {
-                let entries = Arc::try_unwrap(entries).unwrap_or_else(|shared| (*shared).clone());
-                self.accept_all(root, entries).await
-            }
+            Verdict::Accept(root) => self.accept_all(root, &entries).await,
             Verdict::Decline { kind, reason } => {
                 self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
                 Err(FlowFault::Declined { kind, reason })
@@ -248,13 +315,22 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
         self.open(root).await?;
         // Ready before the sender can know that it may go on.
         self.begin();
-        self.say(&Receiving::Accept).await
+        self.say_accept().await
+    }
+
+    /// Says yes, and what lets further connections in.
+    async fn say_accept(&mut self) -> Result<(), FlowFault> {
+        self.say(&Receiving::Accept).await?;
+        match self.lanes.place.as_ref().map(|place| place.ticket) {
+            Some(ticket) => self.say(&Receiving::Ticket(ticket)).await,
+            None => Ok(()),
+        }
     }
 
     /// Says yes to a whole manifest, if there is room for what is missing of it.
-    async fn accept_all(&mut self, root: Root, entries: Vec<Entry>) -> Result<(), FlowFault> {
+    async fn accept_all(&mut self, root: Root, entries: &Entries) -> Result<(), FlowFault> {
         self.open(root).await?;
-        let haves = match self.admit(entries).await {
+        let haves = match self.admit(entries.iter().cloned().collect()).await {
             Err(FlowFault::Ours(Fault { kind: FaultKind::Disk, text: reason })) => {
                 let kind = FaultKind::Disk;
                 self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
@@ -263,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
             haves => haves?,
         };
         self.begin();
-        self.say(&Receiving::Accept).await?;
+        self.say_accept().await?;
         self.tell_haves(haves).await
     }
 
@@ -280,13 +356,16 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     fn begin(&mut self) {
         self.progress.send_modify(|p| p.stage = Stage::Moving);
         if let Some(partial) = &self.partial {
-            let _ = self.intake.set(Intake::start(partial, &self.failed));
+            let _ = self.ear.intake.set(Intake::start(partial, &self.failed));
         }
     }
 
     async fn admit(&mut self, page: Vec<Entry>) -> Result<Vec<Have>, FlowFault> {
         let partial = self.partial.clone().ok_or_else(|| FlowFault::unexpected("a page before the offer"))?;
         let sizes: Vec<u64> = page.iter().map(Entry::size).collect();
+        if self.by_content {
+            partial.compare_contents();
+        }
         let haves = self.patiently(move || partial.admit(page)).await?;
         let kept: u64 = sizes.iter().zip(&haves).map(|(size, have)| have.bytes_of(*size)).sum();
         self.progress.send_modify(|p| p.bytes_kept += kept);
@@ -343,12 +422,16 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
         self.report().await?;
         let settled = self.patiently(move || partial.settle()).await?;
         let mut statement = Statement::of(transfer);
-        let mut outcomes = Vec::with_capacity(settled.len());
         for (entry, outcome, digest) in &settled {
             statement.add(entry, outcome, *digest);
-            outcomes.push(outcome.clone());
         }
-        for page in pages(outcomes) {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(settled.len());
+        let mut entries = Entries::default();
+        entries.extend(settled.into_iter().map(|(entry, outcome, _)| {
+            outcomes.push(outcome);
+            entry
+        }));
+        for page in pages(outcomes.clone()) {
             self.say(&Receiving::Outcomes(page)).await?;
         }
         // The last word: nothing follows it.
@@ -357,7 +440,8 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
         let progress = *self.progress.borrow();
         Ok(Summary {
             transfer,
-            outcomes: settled.into_iter().map(|(entry, outcome, _)| (entry, outcome)).collect(),
+            entries,
+            outcomes,
             bytes_moved: progress.bytes_moved,
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
             left_out: std::mem::take(&mut self.left_out),
@@ -388,7 +472,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
 
     /// Waits until the intake has written everything it was given.
     async fn drain(&mut self) -> Result<(), FlowFault> {
-        let Some(intake) = self.intake.get() else { return Ok(()) };
+        let Some(intake) = self.ear.intake.get() else { return Ok(()) };
         let mut drained = std::pin::pin!(intake.drain());
         loop {
             tokio::select! {
@@ -404,7 +488,7 @@ impl<S: AsyncRead + AsyncWrite> Speaker<'_, S> {
     }
 }
 
-fn lost_thread() -> Fault {
+pub(super) fn lost_thread() -> Fault {
     Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly")
 }
 

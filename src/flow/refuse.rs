@@ -19,13 +19,15 @@ pub async fn refuse<S: AsyncRead + AsyncWrite>(
 ) -> Result<(), FlowFault> {
     let writer = &mut session.writer;
     match request {
-        Request::Push => {
+        Request::Push | Request::Preview => {
             let (kind, reason) = (fault.kind, fault.text);
             frame::write(writer, &Receiving::Decline { kind, reason }).await?;
         }
         Request::Pull(_) => frame::write(writer, &Sending::Abort(fault)).await?,
         Request::List(_) => frame::write(writer, &Listing::Abort(fault)).await?,
         Request::Pair => frame::write(writer, &Pairing::Refused(fault)).await?,
+        // Who has no ticket learns nothing.
+        Request::Attach { .. } => {}
     }
     session.close().await;
     Ok(())

@@ -1,60 +1,109 @@
 //! The sender's side of a transfer: offer, stream what is missing, have it confirmed.
 //!
-//! Two threads make frames, one that walks and one that reads and hashes (`pump`); one task
-//! writes them to the stream; another hears what the receiver says.
+//! One thread walks, whoever receives it (`outgoing`); for each receiver another reads, hashes and
+//! packs (`pump`), one task writes to each of its lanes (`speak`), one hears what it says.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::fault::FlowFault;
+use super::frames;
 use super::greet::Session;
-use super::pump::{self, Frames};
+use super::lanes::{Admission, Further, Growth, Opener, grow};
+use super::outgoing::{Equality, Outgoing};
+use super::pump;
 use super::receipt::Statement;
+use super::speak::{Mouth, Speaker, on_lanes};
 use super::stop::Stop;
+use super::underway::{Pulse, Which};
 use crate::base::digest::EntryDigest;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{Entry, Have, Outcome};
-use crate::base::path::Name;
-use crate::disk::source::{Found, Passed, Source};
+use crate::base::manifest::{Have, Outcome};
+use crate::disk::source::Passed;
 use crate::link::key::PublicKey;
-use crate::wire::frame::{self, FrameReader};
-use crate::wire::limits::{KEEP_ALIVE, MAX_PAGE};
+use crate::wire::frame::FrameReader;
+use crate::wire::limits::{MAX_LANES, MAX_PAGE};
 use crate::wire::message::{Receipt, Receiving, Sending};
-
-/// Batches of frames, of about 1 MiB each, that may wait for the stream.
-const QUEUE: usize = 6;
 
 /// How long a receiver's last word is waited for when the stream takes nothing more.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// What a sender knows of its transfer, shared by its threads and tasks.
+/// What a sender knows of one receiver's transfer, shared by its threads and tasks.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// The manifest so far.
-    pub(super) found: Mutex<Vec<Arc<Found>>>,
-    /// What is not sent, and why.
-    pub(super) passed: Mutex<Vec<Passed>>,
-    /// Digests of what was sent; `None` for what could not be sent after all.
+    /// Digests of what was sent, in order; `None` for what could not be sent after all, or was not
+    /// wanted.
     pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
-    /// How many entries there are, once the walk is over.
-    pub(super) total: OnceLock<usize>,
+    /// Entries told so far.
+    told: AtomicUsize,
     /// Whether the receiver has said yes.
-    pub(super) accepted: AtomicBool,
+    accepted: AtomicBool,
+    /// Whether everything it lacks has been made into frames.
+    finished: AtomicBool,
+    /// Further lanes that carry bytes; nothing once no more may begin.
+    lanes: Mutex<Option<u32>>,
     progress: watch::Sender<Progress>,
 }
 
 impl Ledger {
+    fn new(progress: watch::Sender<Progress>) -> Self {
+        // What an earlier connection counted is over.
+        progress.send_replace(Progress::default());
+        Self {
+            digests: Mutex::default(),
+            told: AtomicUsize::new(0),
+            accepted: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            lanes: Mutex::new(Some(0)),
+            progress,
+        }
+    }
+
     /// Changes the progress.
     pub(super) fn count(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    fn accept(&self) {
+        self.accepted.store(true, Ordering::Release);
+    }
+
+    fn told(&self) -> usize {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// So many entries have been told, all together.
+    pub(super) fn tell(&self, entries: usize) {
+        self.told.store(entries, Ordering::Release);
+    }
+
+    pub(super) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Counts a lane in, unless it comes too late.
+    pub(super) fn open_lane(&self) -> bool {
+        lock(&self.lanes).as_mut().map(|lanes| *lanes += 1).is_some()
+    }
+
+    /// How many lanes carried bytes; none begins any more.
+    pub(super) fn close_lanes(&self) -> u32 {
+        lock(&self.lanes).take().unwrap_or(0)
     }
 }
 
@@ -67,40 +116,76 @@ pub struct Sent {
     pub passed: Vec<Passed>,
 }
 
-/// Sends a source over a session in which this side is the sender.
+/// Sends what is outgoing over a session in which this side is the sender. The same `transfer` is
+/// given again where a lost connection is dialled again.
 ///
 /// # Errors
 /// See [`FlowFault`]. What the receiver had by then it keeps for the next try.
-pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn send<S>(
     mut session: Session<S>,
-    source: Source,
+    outgoing: Arc<Outgoing>,
+    transfer: TransferId,
+    further: Further<S>,
     progress: watch::Sender<Progress>,
     mut stop: Stop,
-) -> Result<Sent, FlowFault> {
-    let transfer = TransferId::new();
-    let ledger = Arc::new(Ledger {
-        found: Mutex::default(),
-        passed: Mutex::default(),
-        digests: Mutex::default(),
-        total: OnceLock::new(),
-        accepted: AtomicBool::new(false),
-        progress,
-    });
-    let (out, frames) = mpsc::channel(QUEUE);
+) -> Result<Sent, FlowFault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let watched = progress.subscribe();
+    let ledger = Arc::new(Ledger::new(progress));
     let (haves, wanted) = mpsc::unbounded_channel();
-    let (used, spare) = mpsc::channel(QUEUE + 2);
-    start(Arc::new(source), &ledger, (out, spare), (haves.clone(), wanted), transfer);
+    let (frames, queue) = frames::queue(outgoing.packing.clone());
+    let queue = Arc::new(queue);
+    let (shared, pumped) = (ledger.clone(), outgoing.clone());
+    std::thread::spawn(move || drop(pump::run(&pumped, &shared, wanted, frames)));
 
     let key = session.peer.key;
-    let mut hearing = Hearing { ledger: &ledger, haves, outcomes: Vec::new(), told: 0 };
+    let (open, opened) = mpsc::channel(MAX_LANES);
+    let (admit, admission) = oneshot::channel();
+    let (mut place, mut growth) = (None, None);
+    match further {
+        Further::None => {}
+        Further::Dial(dial, connections) => {
+            growth = Some(Growth { dial, connections, opener: Opener::Sender, progress: watched, opened: open });
+        }
+        Further::Attach(underway) => {
+            let which = Which { peer: key.id(), transfer, set: [0; 32] };
+            place = underway.enter(which, Pulse::new(), open).await;
+        }
+    }
+    let mut mouth = Mouth::new(session.writer, outgoing.limit.clone());
+    let speaker = Speaker {
+        outgoing: &outgoing,
+        ledger: &ledger,
+        queue: &queue,
+        transfer,
+        ticket: place.as_ref().map(|place| place.ticket),
+        told: haves.clone(),
+    };
+    let mut hearing = Hearing {
+        ledger: &ledger,
+        outgoing: &outgoing,
+        haves,
+        transfer,
+        admit: Some(admit),
+        outcomes: Vec::new(),
+        told: 0,
+    };
     let result = {
         let heard = hearing.run(&mut session.reader);
-        let spoken = speak(&mut session.writer, frames, used);
+        let lost = async {
+            tokio::select! {
+                fault = speaker.run(&mut mouth) => fault,
+                fault = on_lanes(opened, &queue, &ledger, &outgoing.limit) => fault,
+                never = grow(growth, admission) => match never {},
+            }
+        };
         tokio::pin!(heard);
         tokio::select! {
             biased;
             result = &mut heard => result,
-            lost = spoken => match timeout(LAST_WORD, heard).await {
+            lost = lost => match timeout(LAST_WORD, heard).await {
                 // What the receiver said says more than that it hung up.
                 Ok(Ok(receipt)) => Ok(receipt),
                 Ok(Err(FlowFault::Theirs(fault))) => Err(FlowFault::Theirs(fault)),
@@ -114,115 +199,53 @@ pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(receipt) => receipt,
         Err(fault) => {
             if let Some(fault) = fault.to_tell() {
-                let _ = timeout(LAST_WORD, frame::write(&mut session.writer, &Sending::Abort(fault))).await;
+                let _ = timeout(LAST_WORD, mouth.say(&Sending::Abort(fault))).await;
             }
             return Err(fault);
         }
     };
     let outcomes = std::mem::take(&mut hearing.outcomes);
-    session.close().await;
-    confirm(&ledger, transfer, outcomes, &receipt, key)
-}
-
-/// Starts the threads that make frames.
-fn start(
-    source: Arc<Source>,
-    ledger: &Arc<Ledger>,
-    (out, spare): (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>),
-    (haves, wanted): (mpsc::UnboundedSender<Vec<Have>>, mpsc::UnboundedReceiver<Vec<Have>>),
-    transfer: TransferId,
-) {
-    let (walked, mut frames) = (source.clone(), Frames::new(out.clone(), mpsc::channel(1).1));
-    let shared = ledger.clone();
-    std::thread::spawn(move || {
-        let set = set_of(walked.names());
-        let told =
-            frames.say(&Sending::Offer { transfer, set }).and_then(|()| pump::walk(&walked, &shared, &mut frames));
-        // A stream that is gone is noticed by whoever reads from it.
-        drop(told);
-        // The pump may have been waiting for no more than the end of the walk.
-        let _ = haves.send(Vec::new());
-    });
-    let (shared, mut frames) = (ledger.clone(), Frames::new(out, spare));
-    std::thread::spawn(move || drop(pump::run(&source, &shared, wanted, &mut frames)));
-}
-
-/// What stands for a set of outermost names, in whatever order they were named.
-fn set_of<'a>(names: impl Iterator<Item = &'a Name>) -> [u8; 32] {
-    let mut names: Vec<_> = names.map(Name::as_str).collect();
-    names.sort_unstable();
-    let mut hasher = Sha256::new_with_prefix(b"ftx set v1\0");
-    for name in names {
-        hasher.update((name.len() as u32).to_be_bytes());
-        hasher.update(name);
-    }
-    hasher.finalize().into()
-}
-
-/// Writes frames as they come, and keeps the connection alive while none do. Ends only when the
-/// stream fails.
-async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
-    writer: &mut WriteHalf<S>,
-    mut frames: mpsc::Receiver<Vec<u8>>,
-    used: mpsc::Sender<Vec<u8>>,
-) -> FlowFault {
-    let mut quiet = Instant::now() + KEEP_ALIVE;
-    let mut open = true;
-    loop {
-        let written = tokio::select! {
-            batch = frames.recv(), if open => match batch {
-                Some(mut batch) => {
-                    let written = match frame::write_raw(writer, &batch).await {
-                        Ok(()) if frames.is_empty() => frame::flush(writer).await,
-                        written => written,
-                    };
-                    batch.clear();
-                    let _ = used.try_send(batch);
-                    written
-                }
-                None => {
-                    open = false;
-                    continue;
-                }
-            },
-            () = tokio::time::sleep_until(quiet) => frame::write(writer, &Sending::KeepAlive).await,
-        };
-        quiet = Instant::now() + KEEP_ALIVE;
-        if let Err(fault) = written {
-            return fault.into();
-        }
-    }
+    mouth.close().await;
+    confirm(&outgoing, &ledger, transfer, outcomes, &receipt, key)
 }
 
 /// What the receiver has said so far.
 struct Hearing<'a> {
     ledger: &'a Ledger,
+    outgoing: &'a Outgoing,
     /// To the pump.
     haves: mpsc::UnboundedSender<Vec<Have>>,
+    transfer: TransferId,
+    /// Where what lets further connections in goes.
+    admit: Option<oneshot::Sender<Admission>>,
     outcomes: Vec<Outcome>,
     told: usize,
 }
 
 impl Hearing<'_> {
-    async fn run<S: AsyncRead>(&mut self, reader: &mut FrameReader<ReadHalf<S>>) -> Result<Receipt, FlowFault>
-    where
-        ReadHalf<S>: AsyncRead + Unpin,
-    {
+    async fn run<R: AsyncRead + Unpin>(&mut self, reader: &mut FrameReader<R>) -> Result<Receipt, FlowFault> {
         loop {
             match reader.next().await? {
                 Receiving::KeepAlive => {}
                 Receiving::Asking => self.stage(Stage::Asking),
-                Receiving::Accept if !self.accepted() => {
-                    self.ledger.accepted.store(true, Ordering::Release);
+                Receiving::Accept if !self.ledger.is_accepted() => {
+                    self.ledger.accept();
                     self.stage(Stage::Moving);
                     let _ = self.haves.send(Vec::new());
                 }
-                Receiving::Decline { kind, reason } if !self.accepted() => {
+                Receiving::Decline { kind, reason } if !self.ledger.is_accepted() => {
                     return Err(FlowFault::Declined { kind, reason });
                 }
-                Receiving::Have(page) if self.accepted() => self.have(page)?,
-                Receiving::Progress { bytes, .. } if self.accepted() => self.ledger.count(|p| p.bytes_safe = bytes),
-                Receiving::Settling if self.accepted() => self.stage(Stage::Settling),
+                Receiving::Ticket(ticket) if self.ledger.is_accepted() => {
+                    let admission = Admission { transfer: self.transfer, ticket };
+                    // Who does not grow has no use for it.
+                    let _ = self.admit.take().map(|admit| admit.send(admission));
+                }
+                Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
+                Receiving::Progress { bytes, .. } if self.ledger.is_accepted() => {
+                    self.ledger.count(|p| p.bytes_safe = bytes);
+                }
+                Receiving::Settling if self.ledger.is_accepted() => self.stage(Stage::Settling),
                 Receiving::Outcomes(page) if self.all_told() => {
                     if page.len() > MAX_PAGE || self.outcomes.len() + page.len() > self.told {
                         return Err(FlowFault::unexpected("more outcomes than entries"));
@@ -241,28 +264,31 @@ impl Hearing<'_> {
     }
 
     fn have(&mut self, page: Vec<Have>) -> Result<(), FlowFault> {
-        let known = lock(&self.ledger.found).len();
-        if page.is_empty() || page.len() > MAX_PAGE || self.told + page.len() > known {
+        let end = self.told + page.len();
+        if page.is_empty() || page.len() > MAX_PAGE || end > self.ledger.told() {
             return Err(FlowFault::unexpected("more than was offered"));
         }
-        let found = lock(&self.ledger.found);
-        if !page.iter().zip(&found[self.told..]).all(|(have, found)| have.fits(found.entry.size())) {
+        let by_content = self.outgoing.equality == Equality::Content;
+        let fits = {
+            let known = self.outgoing.walked().state();
+            (self.told..end).zip(&page).all(|(place, have)| {
+                let asked_for = by_content || !matches!(have, Have::Digest(_));
+                asked_for && known.entries.get(place).is_some_and(|entry| have.fits(entry.size()))
+            })
+        };
+        if !fits {
             return Err(FlowFault::unexpected("chunks that were not offered"));
         }
-        drop(found);
-        self.told += page.len();
+        self.told = end;
         // A pump that is gone has failed on the stream, which is noticed there.
         let _ = self.haves.send(page);
         Ok(())
     }
 
-    fn accepted(&self) -> bool {
-        self.ledger.accepted.load(Ordering::Acquire)
-    }
-
     /// Whether the receiver has said of every entry what it has.
     fn all_told(&self) -> bool {
-        self.accepted() && self.ledger.total.get() == Some(&self.told)
+        let known = self.outgoing.walked().state();
+        self.ledger.is_accepted() && known.over && known.entries.len() == self.told
     }
 }
 
@@ -273,24 +299,26 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Checks the receipt against what was sent.
 fn confirm(
+    outgoing: &Outgoing,
     ledger: &Ledger,
     transfer: TransferId,
     outcomes: Vec<Outcome>,
     receipt: &Receipt,
     key: PublicKey,
 ) -> Result<Sent, FlowFault> {
-    let entries: Vec<Entry> = lock(&ledger.found).iter().map(|found| found.entry.clone()).collect();
-    let mut digests = vec![None; entries.len()];
-    let mut claimed = false;
-    for (entry, digest) in lock(&ledger.digests).iter() {
-        digests[*entry as usize] = *digest;
-        claimed |= digest.is_none() && outcomes.get(*entry as usize).is_some_and(Outcome::is_good);
-    }
+    let entries = outgoing.walked().state().entries.clone();
+    let digests = std::mem::take(&mut *lock(&ledger.digests));
+    let mut sent = digests.iter().peekable();
     let mut statement = Statement::of(transfer);
-    for ((entry, outcome), digest) in entries.iter().zip(&outcomes).zip(&digests) {
-        statement.add(entry, outcome, *digest);
+    let mut claimed = false;
+    for (place, (entry, outcome)) in entries.iter().zip(&outcomes).enumerate() {
+        let digest = sent.next_if(|(sent, _)| *sent as usize == place);
+        let there = *outcome == Outcome::Unchanged;
+        let fits = digest.map_or(there, |(_, digest)| digest.is_some() && !there);
+        // Nobody has in place what was never sent, unless it said at once that it was there.
+        claimed |= entry.has_bytes() && outcome.is_good() && !fits;
+        statement.add(entry, outcome, digest.and_then(|(_, digest)| *digest));
     }
-    // Nobody has in place what was never sent.
     if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
         let text = "the receiver's receipt does not fit what was sent";
         return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
@@ -298,11 +326,12 @@ fn confirm(
     let progress = *ledger.progress.borrow();
     let summary = Summary {
         transfer,
-        outcomes: entries.into_iter().zip(outcomes).collect(),
+        entries,
+        outcomes,
         bytes_moved: progress.bytes_moved,
         bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
         left_out: Vec::new(),
         receipt: Receipted::Checked,
     };
-    Ok(Sent { summary, passed: std::mem::take(&mut *lock(&ledger.passed)) })
+    Ok(Sent { summary, passed: outgoing.passed() })
 }

@@ -40,11 +40,14 @@ pub struct Tls {
     own: PublicKey,
 }
 
+/// An encrypted stream.
+pub type Stream = TlsStream<BufReader<TcpStream>>;
+
 /// A stream to a peer who has proven to hold its key.
 #[derive(Debug)]
 pub struct Link {
     /// The stream.
-    pub stream: TlsStream<BufReader<TcpStream>>,
+    pub stream: Stream,
     /// The peer's key.
     pub peer: PublicKey,
     /// A secret of this session that no other session has (RFC 8446, section 7.5).

@@ -1,15 +1,14 @@
 //! What a node tells whoever watches it, and what it asks.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use crate::base::book::Trust;
+use crate::base::entries::Entries;
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::Fault;
-use crate::base::manifest::Entry;
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
 use crate::flow::pair::Compared;
@@ -93,9 +92,7 @@ pub struct Offered {
     /// The words that its screen shows, too.
     pub words: KeyWords,
     /// Everything it offers.
-    pub entries: Arc<Vec<Entry>>,
-    /// How many bytes that is.
-    pub bytes: u64,
+    pub entries: Entries,
     /// Where it would go.
     pub into: String,
     /// Where the answer goes.

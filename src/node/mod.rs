@@ -4,6 +4,7 @@ pub mod accept;
 pub mod caps;
 pub mod event;
 pub mod policy;
+pub mod promise;
 pub mod serve;
 pub mod share;
 
@@ -14,7 +15,9 @@ use tokio::sync::mpsc;
 use crate::disk::root::Root;
 use crate::disk::state::State;
 use crate::flow::greet::Me;
-use crate::link::tls::Tls;
+use crate::flow::limit::Limit;
+use crate::flow::underway::Underway;
+use crate::link::tls::{Stream, Tls};
 
 /// What a node is made of; shared by all its connections.
 #[derive(Debug)]
@@ -31,6 +34,12 @@ pub struct Node {
     pub policy: policy::Policy,
     /// The address book.
     pub state: Arc<State>,
+    /// Transfers under way, to which further connections may attach.
+    pub underway: Underway<Stream>,
+    /// Offers that a person has accepted and that have not come to their end.
+    pub accepted: promise::Promises,
+    /// How fast bytes may move, in and out, all together.
+    pub limit: Limit,
     /// Whoever draws what happens, and asks.
     pub events: mpsc::Sender<event::Event>,
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -11,21 +10,28 @@ use super::Node;
 use super::caps::Caps;
 use super::event::{Event, Offered, PairingAsked, Reply, Way};
 use super::policy::{Decision, Person};
+use super::promise::Promise;
 use crate::base::book::Trust;
 use crate::base::event::Progress;
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::TransferId;
 use crate::base::path::RelPath;
 use crate::flow::fault::FlowFault;
-use crate::flow::greet::{Peer, Proof, Session};
+use crate::flow::greet::{self, Peer, Proof};
+use crate::flow::lanes::Further;
+use crate::flow::outgoing::{Manner, Outgoing};
 use crate::flow::pair::{self, Agreement, Compared};
 use crate::flow::receive::{self, Consent, Proposal, Verdict};
 use crate::flow::refuse::refuse;
 use crate::flow::stop::Stop;
 use crate::flow::words::KeyWords;
-use crate::flow::{list, send};
-use crate::link::tls::Link;
+use crate::flow::{list, preview, send};
+use crate::link::tls::{Link, Stream};
 use crate::wire::limits::{MAX_WANTED, PROMPT};
 use crate::wire::message::Request;
+
+/// A conversation with somebody who dialled us.
+type Session = greet::Session<Stream>;
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
@@ -65,10 +71,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    async fn hold<S>(self, session: Session<S>, request: Request) -> Result<(), FlowFault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn hold(self, session: Session, request: Request) -> Result<(), FlowFault> {
         let trust = match self.identify() {
             Ok(trust) => trust,
             Err(fault) => {
@@ -87,6 +90,19 @@ impl Conversation {
                 }
             }
             Request::Pair => self.pair(session).await,
+            Request::Attach { transfer, ticket } => {
+                // Who has no ticket is let go without a word.
+                drop(self.node.underway.attach(transfer, ticket, session));
+                Ok(())
+            }
+            Request::Preview => match self.node.policy.decide(trust) {
+                Decision::Accept => preview::answer(session, &self.node.inbox).await,
+                Decision::Ask => {
+                    let fault = Fault::new(FaultKind::Declined, "a person is asked there");
+                    refuse(session, &Request::Preview, fault).await
+                }
+                Decision::Decline(fault) => refuse(session, &Request::Preview, fault).await,
+            },
         }
     }
 
@@ -110,14 +126,11 @@ impl Conversation {
         }
     }
 
-    async fn receive<S>(self, session: Session<S>, trust: Trust) -> Result<(), FlowFault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn receive(self, session: Session, trust: Trust) -> Result<(), FlowFault> {
         let decision = self.node.policy.decide(trust);
         let words = session.words.clone();
         let (progress, watched) = watch::channel(Progress::default());
-        let begun = Arc::new(OnceLock::new());
+        let (begun, promised) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let consent = match decision {
             Decision::Accept => {
                 self.met();
@@ -128,10 +141,19 @@ impl Conversation {
                 refuse(session, &Request::Push, fault.clone()).await?;
                 return Err(FlowFault::Ours(fault));
             }
-            Decision::Ask => self.question(trust, words, watched, begun.clone()),
+            Decision::Ask => self.question(trust, words, watched, (begun.clone(), promised.clone())),
         };
         let from = Instant::now();
-        let summary = receive::receive(session, consent, progress, self.stop.clone()).await?;
+        let further = Further::Attach(self.node.underway.clone());
+        let received =
+            receive::receive(session, consent, further, self.node.limit.clone(), progress, self.stop.clone()).await;
+        if let Some(promise) = promised.get() {
+            match &received {
+                Ok(_) => self.node.accepted.keep(*promise),
+                Err(_) => self.node.accepted.make(*promise),
+            }
+        }
+        let summary = received?;
         let took = begun.get().unwrap_or(&from).elapsed();
         let _ = self.node.events.send(Event::Received { peer: self.peer, summary, took }).await;
         Ok(())
@@ -143,11 +165,18 @@ impl Conversation {
         trust: Trust,
         words: KeyWords,
         watched: watch::Receiver<Progress>,
-        begun: Arc<OnceLock<Instant>>,
+        (begun, promised): (Arc<OnceLock<Instant>>, Arc<OnceLock<Promise>>),
     ) -> Consent {
         let (node, peer, caps) = (self.node.clone(), self.peer.clone(), self.caps.clone());
         Consent::Ask(Box::new(move |proposal: Proposal| {
             Box::pin(async move {
+                let promise = Promise::of(peer.id(), &proposal.entries);
+                if node.accepted.holds(promise) {
+                    let _ = promised.set(promise);
+                    let moving = Event::Moving { peer, way: Way::In, progress: watched };
+                    let _ = node.events.send(moving).await;
+                    return Verdict::Accept(node.inbox.clone());
+                }
                 // Only a whole offer takes a place among the questions.
                 let Some(asking) = caps.question(peer.id()) else {
                     let reason = "too many questions are open there already".into();
@@ -159,7 +188,6 @@ impl Conversation {
                     trust,
                     words,
                     entries: proposal.entries,
-                    bytes: proposal.bytes,
                     into: node.inbox.shown().display().to_string(),
                     answer,
                 };
@@ -171,6 +199,7 @@ impl Conversation {
                     None => decline(FaultKind::TimedOut, "nobody answered there"),
                     Some(reply) => {
                         let _ = begun.set(Instant::now());
+                        let _ = promised.set(promise);
                         note_met(
                             &node,
                             &peer,
@@ -185,10 +214,7 @@ impl Conversation {
         }))
     }
 
-    async fn serve<S>(self, session: Session<S>, trust: Trust, paths: Vec<RelPath>) -> Result<(), FlowFault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn serve(self, session: Session, trust: Trust, paths: Vec<RelPath>) -> Result<(), FlowFault> {
         let source = self.node.shares.admit(trust).and_then(|()| {
             if paths.len() > MAX_WANTED {
                 return Err(Fault::protocol("too many paths at once"));
@@ -202,14 +228,16 @@ impl Conversation {
         let (progress, watched) = watch::channel(Progress::default());
         self.moving(Way::Out, &watched).await;
         let begun = Instant::now();
-        let sent = send::send(session, source, progress, self.stop.clone()).await?;
+        let outgoing = Outgoing::start(source, Manner { limit: self.node.limit.clone(), ..Manner::default() });
+        let further = Further::Attach(self.node.underway.clone());
+        let sent = send::send(session, outgoing, TransferId::new(), further, progress, self.stop.clone()).await?;
         let took = begun.elapsed();
         let served = Event::Served { peer: self.peer, summary: sent.summary, passed: sent.passed, took };
         let _ = self.node.events.send(served).await;
         Ok(())
     }
 
-    async fn pair<S: AsyncRead + AsyncWrite>(self, session: Session<S>) -> Result<(), FlowFault> {
+    async fn pair(self, session: Session) -> Result<(), FlowFault> {
         let asking = self.caps.question(self.peer.id());
         if asking.is_none() || self.node.policy.person == Person::Absent {
             let fault = Fault::new(FaultKind::Declined, "nobody is at its terminal to compare the words");

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::limits::{IDLE, MAX_FRAME};
+use crate::base::fault::plain;
 
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum FrameFault {
     #[error("bytes that are no message of this protocol")]
     Malformed,
     /// The connection failed.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed: {}", plain(.0))]
     Io(#[source] std::io::Error),
 }
 

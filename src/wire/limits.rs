@@ -29,6 +29,9 @@ pub const MAX_LEFT_OUT: usize = 1000;
 /// Most paths that one pull may ask for.
 pub const MAX_WANTED: usize = 256;
 
+/// Most further connections of one transfer.
+pub const MAX_LANES: usize = 15;
+
 /// How long the TLS handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
 

@@ -29,7 +29,23 @@ pub enum Request {
     List(Option<RelPath>),
     /// To compare key words and trust one another: [`Pairing`] follows from both sides.
     Pair,
+    /// To carry bytes of a transfer under way, beside its first connection: a *lane*. The other side
+    /// agrees with [`Receiving::Accept`] where it receives, with [`Sending::KeepAlive`] where it sends;
+    /// then chunks and ends of entries follow from the sender, and [`Sending::End`] after the last.
+    Attach {
+        /// Which transfer.
+        transfer: TransferId,
+        /// What the other side said that lets us in.
+        ticket: Ticket,
+    },
+    /// To be told what a push would move: as [`Request::Push`] up to the last [`Receiving::Have`],
+    /// after which the sender hangs up. Nothing is written, nobody is asked.
+    Preview,
 }
+
+/// What lets the peer of a transfer, and nobody else, attach further connections to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket(pub [u8; 16]);
 
 /// What a sender says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +93,20 @@ pub enum Sending {
     /// Something in the tree is not sent: it cannot be read (a fault of the disk), or is nothing
     /// that travels. May stand wherever a page may.
     LeftOut(Fault),
+    /// With this, the receiver may attach further connections.
+    Ticket(Ticket),
+    /// Some bytes, packed: `packed` bytes of a Zstandard frame (RFC 8878) follow, which hold exactly
+    /// the chunk's `length`, then the 32 bytes of the SHA-256 of the chunk itself.
+    Packed {
+        /// Which chunk, and how long it is unpacked.
+        head: ChunkHead,
+        /// How many bytes follow before the hash: fewer than it has unpacked.
+        packed: u32,
+    },
+    /// Just before the end: so many further connections carried bytes, and each has an end of its own.
+    Lanes(u32),
+    /// Right after the offer: what is in place is equal only if its bytes are, whatever its time.
+    ByContent,
 }
 
 /// What stands before a chunk's raw bytes.
@@ -123,6 +153,8 @@ pub enum Receiving {
     KeepAlive,
     /// It ends here.
     Abort(Fault),
+    /// With this, the sender may attach further connections.
+    Ticket(Ticket),
 }
 
 /// The receiver's signed word: these entries are verified, synced and in place.
@@ -170,7 +202,9 @@ mod tests {
         assert_eq!(bytes(&Sending::KeepAlive), [7]);
         let path = RelPath::parse("a/b").unwrap();
         assert_eq!(postcard::to_allocvec(&Request::Pull(vec![path])).unwrap(), b"\x01\x01\x03a/b");
-        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal])).unwrap(), [3, 1, 1]);
+        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal, Have::Skipped])).unwrap(), [3, 2, 1, 3]);
+        let outcomes = vec![Outcome::Unchanged, Outcome::Skipped, Outcome::Replaced];
+        assert_eq!(postcard::to_allocvec(&Receiving::Outcomes(outcomes)).unwrap(), [6, 3, 4, 5, 6]);
         let fault = Fault::new(FaultKind::Disk, "full");
         assert_eq!(postcard::to_allocvec(&Receiving::Abort(fault)).unwrap(), b"\x09\x05\x04full");
     }

@@ -1,51 +1,74 @@
 #!/usr/bin/env bash
-# One file over loopback, tmpfs to tmpfs: ftx beside scp with its fastest cipher, in turn, in one run.
-# Prints medians, their ratio, and the memory of both ftx processes.
+# One file over loopback, memory to memory, encrypted and verified: ftx beside scp with its fastest cipher,
+# and beside plain file -> TCP -> file, which reads and writes 1 MiB at a time and checks nothing (a few
+# lines of Python).
 #
-#   cargo build --release && tests/bench/one-file.sh [MIB] [RUNS]
-#
-# Needs Linux, python3, openssh-server and GNU time; as any user that may run sshd on a high port (root).
-set -euo pipefail
-mib=${1:-1024} runs=${2:-5}
-ftx=${FTX:-$(cd "$(dirname "$0")/../.." && pwd)/target/release/ftx}
-work=$(mktemp -d /dev/shm/ftx-bench.XXXXXX)
-started=()
-clean() { for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$work"; }
-trap clean EXIT
-mkdir -p "$work"/{alice,bob,in,ssh}
-head -c "$((mib << 20))" /dev/urandom >"$work/file"
+#   tests/bench/one-file.sh [MIB] [RUNS]
+# shellcheck source=tests/bench/lib.sh
+. "$(dirname "$0")/lib.sh"
+mib=${1:-2048} runs=${2:-5}
+python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || true)   # not a wrapper: it would be timed, too
+begin "one $mib MiB file" scp sshd ssh-keygen
+needs_room $((mib * 2))
+file=$work/file
+random_file "$mib" "$file"
+mkdir "$work/scp"
 
-as() { local who=$1; shift; HOME="$work/$who" XDG_CONFIG_HOME="$work/$who/.config" "$@"; }
-as alice /usr/bin/time -v -o "$work/receiver" "$ftx" up --interface lo --name "bench-$$" --port 0 --accept all \
-  --dir "$work/in" --json >"$work/up" & started+=($!)
-until [ -s "$work/up" ]; do sleep 0.05; done
-port=$(python3 -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["port"])' "$work/up")
+plain_receive='
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+stream, _ = listener.accept()
+buffer = memoryview(bytearray(1 << 20))
+with open(sys.argv[2], "wb", buffering=0) as file:
+    while n := stream.recv_into(buffer):
+        file.write(buffer[:n])'
+plain_send='
+import socket, sys
+stream = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+buffer = memoryview(bytearray(1 << 20))
+with open(sys.argv[2], "rb", buffering=0) as file:
+    while n := file.readinto(buffer):
+        stream.sendall(buffer[:n])'
 
-for key in user host; do ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/$key"; done
-cp "$work/ssh/user.pub" "$work/ssh/authorized"; mkdir -p /run/sshd
-sshport=$((20000 + $$ % 10000))
-/usr/sbin/sshd -D -p $sshport -h "$work/ssh/host" -o ListenAddress=127.0.0.1 -o "AuthorizedKeysFile=$work/ssh/authorized" \
-  -o StrictModes=no -o UsePAM=no -o PidFile=none & started+=($!)
-sleep 1
+plain() {
+  "$python" -IS -c "$plain_send" "$plainport" "$file" && wait "$plain"
+}
+start_plain() {
+  plainport=$(free_port)
+  "$python" -IS -c "$plain_receive" "$plainport" "$work/scp/plain" & plain=$!
+  started+=("$plain")
+  within 10 listening "$plainport" || die "the plain receiver does not come up"
+}
 
-seconds() { /usr/bin/time -o "$work/t" -f '%e %M' "$@" >/dev/null; cat "$work/t"; }
-for _ in $(seq "$runs"); do
-  rm -rf "$work"/in/*
-  as bob seconds "$ftx" push --quiet --interface lo "$work/file" "[127.0.0.1:$port]" >>"$work/ftx.runs"
-  cmp "$work/file" "$work/in/file"
-  rm -rf "$work"/in/*
-  seconds scp -q -i "$work/ssh/user" -P $sshport -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-    -c aes128-gcm@openssh.com "$work/file" "127.0.0.1:$work/in/scp" >>"$work/scp.runs" 2>/dev/null
+start_node
+start_sshd
+for run in $(seq "$runs"); do
+  forget_received
+  ends=("$node")
+  measure ftx push --quiet "$file"
+  [ "$run" -gt 1 ] || cmp "$file" "$work/in/file"
+  forget_received
+  ends=("$sshd")
+  measure scp copy "$file" "$work/scp/file"
+  [ "$run" -gt 1 ] || cmp "$file" "$work/scp/file"
+  forget_received
+  ends=()
+  if [ -n "$python" ]; then
+    start_plain
+    measure plain plain
+    [ "$run" -gt 1 ] || cmp "$file" "$work/scp/plain"
+  fi
 done
-pkill -INT -f "bench-$$" || true
-wait "${started[0]}" 2>/dev/null || true
-python3 - "$work" "$mib" <<'P'
-import statistics, sys
-work, mib = sys.argv[1], int(sys.argv[2])
-runs = lambda name: [tuple(map(float, line.split())) for line in open(f"{work}/{name}.runs")]
-ftx, scp = runs("ftx"), runs("scp")
-f, s = (statistics.median(t for t, _ in r) for r in (ftx, scp))
-receiver = next(int(l.split()[-1]) for l in open(f"{work}/receiver") if "Maximum resident" in l)
-print(f"{mib} MiB: ftx {mib/1024/f:.2f} GiB/s, scp aes128-gcm {mib/1024/s:.2f} GiB/s, ratio {s/f:.2f}")
-print(f"memory: sender {max(m for _, m in ftx)/1024:.0f} MiB, receiver {receiver/1024:.0f} MiB")
-P
+
+gib() { fixed 2 "$mib / 1024 / $(seconds "$1")"; }
+each() { fixed 2 "$(processor "$1") * 1024 / $mib"; }
+judge "$title, beside scp" "ftx $(gib ftx) GiB/s, scp aes128-gcm $(gib scp) GiB/s" \
+  "$(fixed 2 "$(seconds scp) / $(seconds ftx)")" ">= 1.5"
+if [ -n "$python" ]; then
+  judge "$title, beside plain TCP" "ftx $(gib ftx) GiB/s, plain read and write $(gib plain) GiB/s" \
+    "$(fixed 2 "$(seconds plain) / $(seconds ftx)")" ">= 0.30"
+else
+  row "$title, beside plain TCP" "" "" ">= 0.30" "skipped: python3 is missing"
+fi
+judge "$title, processor time" "ftx $(each ftx) s/GiB, scp $(each scp) s/GiB, both ends" \
+  "$(fixed 2 "$(processor ftx) / $(processor scp)")" "<= 0.85"

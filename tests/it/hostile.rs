@@ -9,7 +9,7 @@ use ftx::wire::hello::{Hello, VERSION};
 use ftx::wire::message::{ChunkHead, Opening, Receiving, Request, Sending};
 
 use crate::house::home::{Home, Node};
-use crate::house::hostile::{Hostile, NONCE, Script, entry_end, file, folder, link, raw_page};
+use crate::house::hostile::{Hostile, NONCE, Script, entry_end, file, folder, link, pipe, raw_page};
 use crate::house::until;
 
 /// A home with something of its own in it, and its node.
@@ -52,6 +52,7 @@ async fn play(node: &Node, script: Script) -> (Vec<Receiving>, String) {
 /// Every message where it has no place, and what else a sender must not say.
 fn violations() -> Vec<(&'static str, Script)> {
     let small = || Script::offer(&[file("a", 5)]).ready();
+    let piped = || Script::offer(&[pipe("p")]).ready();
     let chunk = |entry, index, length| Sending::Chunk(ChunkHead { entry, index, length });
     let gone = Sending::EntryGone { entry: 0, fault: Fault::new(FaultKind::Other, "x") };
     let offer = Sending::Offer { transfer: TransferId::new(), set: [2; 32] };
@@ -90,6 +91,11 @@ fn violations() -> Vec<(&'static str, Script)> {
         ("bytes of a folder", Script::offer(&[folder("d")]).ready().chunk(0, 0, b"hello")),
         ("the end of a folder", Script::offer(&[folder("d")]).ready().entry_end(0, b"")),
         ("bytes of a link", Script::offer(&[folder("d"), link("d/l", "x")]).ready().chunk(1, 0, b"hello")),
+        ("a short chunk inside a pipe", piped().chunk(0, 0, b"hel").chunk(0, 1, b"lo")),
+        ("a chunk of a pipe far ahead", piped().chunk(0, 300, b"hello")),
+        ("a pipe that ends before its last chunk", piped().chunk(0, 1, b"x").entry_end(0, b"hello")),
+        ("a pipe that ends twice", piped().whole(0, b"hello").entry_end(0, b"hello")),
+        ("a chunk of a pipe behind its end", piped().whole(0, b"hello").chunk(0, 1, b"x")),
         ("one path twice", Script::offer(&[file("a", 5), file("a", 5)])),
         ("one path as a file and a folder", Script::offer(&[folder("a"), file("a", 5)])),
         ("one path twice, on two pages", Script::offer_of(&[file("a", 5)]).say(&Sending::Page(vec![file("a", 5)]))),
@@ -158,12 +164,77 @@ async fn a_file_whose_digest_does_not_fit_or_that_is_not_finished_is_not_placed(
         ("no bytes", Script::offer(&[file("b", 5)]).ready().end()),
         ("no end of the entry", Script::offer(&[file("c", 5)]).ready().chunk(0, 0, b"hello").end()),
         ("an end without bytes", Script::offer(&[file("d", 5)]).ready().entry_end(0, b"hello").end()),
+        ("the second of two chunks", Script::offer(&[file("e", CHUNK + 5)]).ready().chunk(0, 1, b"hello").end()),
+        ("a pipe without its first chunk", Script::offer(&[pipe("f")]).ready().chunk(0, 1, b"hello").end()),
+        (
+            "less than a pipe ends with",
+            Script::offer(&[pipe("g")]).ready().chunk(0, 0, b"hell").say(&entry_end(0, b"hello")).end(),
+        ),
+        ("a pipe's end without bytes", Script::offer(&[pipe("h")]).ready().entry_end(0, b"hello").end()),
     ] {
         let (heard, _) = play(&node, script).await;
         assert!(matches!(outcomes(&heard).as_slice(), [Outcome::Failed(_)]), "{what}: {heard:?}");
         assert_eq!(visible(&alice), before, "{what}");
     }
     still_serves(&alice, &node);
+}
+
+#[tokio::test]
+async fn what_is_there_already_cannot_be_changed_by_sending_it_again() {
+    let (alice, node) = victim();
+    let offer = || Script::offer(&[file("a", 5)]).ready();
+    let (heard, _) = play(&node, offer().whole(0, b"hello").end()).await;
+    assert_eq!(outcomes(&heard), [Outcome::Placed]);
+    let before = visible(&alice);
+    let gone = Sending::EntryGone { entry: 0, fault: Fault::new(FaultKind::Other, "x") };
+    for (what, script) in [
+        ("bytes", offer().chunk(0, 0, b"jello")),
+        ("an end", offer().entry_end(0, b"jello")),
+        ("a word that it is gone", offer().say(&gone)),
+    ] {
+        let (heard, kind) = play(&node, script.end()).await;
+        assert_eq!(kind, "protocol", "{what}: {heard:?}");
+        assert_eq!((alice.read("inbox/a"), visible(&alice)), (b"hello".to_vec(), before.clone()), "{what}");
+    }
+    still_serves(&alice, &node);
+}
+
+/// What no file system can hold is a failure, in whichever order it is offered and sent.
+#[tokio::test]
+async fn nothing_is_placed_below_a_file() {
+    let (alice, node) = victim();
+    let before = visible(&alice);
+    let (top, below) = (file("a", 5), file("a/b", 5));
+    for (what, offer) in [("after it", [top.clone(), below.clone()]), ("before it", [below, top])] {
+        for (first, second) in [(0, 1), (1, 0)] {
+            let script = Script::offer(&offer).ready().whole(first, b"hello").whole(second, b"hello").end();
+            let (heard, kind) = play(&node, script).await;
+            assert_ne!(kind, "received", "{what}: {heard:?}");
+            assert_eq!(visible(&alice), before, "{what}");
+        }
+    }
+    still_serves(&alice, &node);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_that_lead_in_circles_are_links_and_lead_nobody() {
+    let alice = Home::new("alice");
+    let node = alice.up(&["--accept", "all", "--share", "inbox", "--share-with", "all"]);
+    let links = [link("t/a", "b"), link("t/b", "a"), link("t/self", "self"), link("t/d/up", "../d")];
+    let offer: Vec<_> = [folder("t"), folder("t/d")].into_iter().chain(links).chain([file("t/f", 5)]).collect();
+    let (heard, _) = play(&node, Script::offer(&offer).ready().whole(6, b"hello").end()).await;
+    let there = ["a -> b", "b -> a", "d/", "d/up -> ../d", "f", "self -> self"];
+    assert_eq!(alice.tree("inbox/t"), there, "{heard:?}");
+    // What is merged with them, and what is fetched from among them.
+    let bob = Home::new("bob");
+    bob.write("t/d/g", "g");
+    bob.write("t/self/g", "g");
+    bob.run(&["push", "t", &node.at()]).done();
+    let there = ["a -> b", "b -> a", "d/", "d/g", "d/up -> ../d", "f", "self (1)/", "self (1)/g", "self -> self"];
+    assert_eq!(alice.tree("inbox/t"), there);
+    bob.run(&["pull", &format!("{}:inbox/t", node.at()), "--to", "here"]).done();
+    assert_eq!(bob.tree("here/t"), alice.tree("inbox/t"));
 }
 
 #[cfg(unix)]

@@ -1,37 +1,27 @@
 //! Peers that answer and lie: a receiver that confirms what it has not got, a peer that hands out
 //! what was not asked for.
 
-use ftx::base::id::Role;
-use ftx::base::manifest::{Have, Outcome};
+use ftx::base::digest::EntryDigest;
+use ftx::base::id::{Role, TransferId};
+use ftx::base::manifest::{ChunkRun, Have, Outcome};
+use ftx::link::key::Key;
 use ftx::wire::hello::Hello;
 use ftx::wire::message::{Receipt, Receiving, Request, Sending};
 
 use crate::house::home::Home;
-use crate::house::hostile::{Hostile, NONCE, Script, Trap, file, folder, raw_page};
+use crate::house::hostile::{Hostile, NONCE, Script, Taken, Trap, file, folder, raw_page};
 use crate::house::noise;
 use crate::house::process::{Process, Ran};
 
 /// Pushes `a` to whoever waits in the trap.
 fn push_to(trap: &Trap, bob: &Home) -> Process {
     bob.write("a", noise(1, 3 << 20));
-    bob.start(&["push", "a", &trap.at()])
+    bob.start(&["push", "a", &trap.at(), "--retry", "0"])
 }
 
 /// Waits for the end of a process without keeping the trap from talking.
 async fn ended(process: Process) -> Ran {
     tokio::task::spawn_blocking(|| process.end()).await.unwrap()
-}
-
-/// Takes everything a sender sends, as an honest receiver would, up to the outcomes.
-async fn take_all(peer: &mut Hostile) {
-    loop {
-        match peer.hear_sending().await.expect("the sender goes on") {
-            Sending::Offer { .. } => peer.say(&Receiving::Accept).await,
-            Sending::Page(page) => peer.say(&Receiving::Have(vec![Have::Nothing; page.len()])).await,
-            Sending::End => break,
-            _ => {}
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +32,7 @@ async fn a_receipt_that_does_not_fit_is_an_integrity_failure_and_never_verified(
             let pushing = push_to(&trap, &bob);
             let (mut peer, request) = trap.greeted().await;
             assert_eq!(request, Request::Push);
-            take_all(&mut peer).await;
+            peer.take(|_| Have::Nothing).await;
             peer.say(&Receiving::Settling).await;
             peer.say(&Receiving::Outcomes(vec![outcome.clone()])).await;
             let statement = [3; 32];
@@ -56,12 +46,105 @@ async fn a_receipt_that_does_not_fit_is_an_integrity_failure_and_never_verified(
     }
 }
 
+/// Has `a` pushed to a receiver that says it has of it what `have` says, and in the end these
+/// outcomes and what `receipt` makes of them; how the push ended.
+async fn confirmed(have: Have, outcomes: &[Outcome], receipt: impl Fn(&Taken, &Hostile) -> Receipt) -> Ran {
+    let (trap, bob) = (Trap::set().await, Home::new("bob"));
+    let pushing = push_to(&trap, &bob);
+    let (mut peer, _) = trap.greeted().await;
+    let taken = peer.take(|_| have.clone()).await;
+    peer.say(&Receiving::Settling).await;
+    if !outcomes.is_empty() {
+        peer.say(&Receiving::Outcomes(outcomes.to_vec())).await;
+    }
+    peer.say(&Receiving::Receipt(receipt(&taken, &peer))).await;
+    ended(pushing).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_is_believed_if_it_is_over_this_transfer_and_signed_by_this_peer() {
+    let placed = [Outcome::Placed];
+    let right = |taken: &Taken, peer: &Hostile| taken.receipt(&placed, &peer.key);
+    let ran = confirmed(Have::Nothing, &placed, right).await.done();
+    assert_eq!(ran.last()["verified"], true, "{ran:?}");
+
+    let by_another = |taken: &Taken, _: &Hostile| taken.receipt(&placed, &Key::generate().unwrap());
+    let of_another = |taken: &Taken, peer: &Hostile| {
+        let other = Taken { transfer: TransferId::new(), entries: taken.entries.clone() };
+        other.receipt(&placed, &peer.key)
+    };
+    let of_other_bytes = |taken: &Taken, peer: &Hostile| {
+        let entries = taken.entries.iter().map(|(entry, _)| (entry.clone(), Some(EntryDigest([1; 32]))));
+        Taken { transfer: taken.transfer, entries: entries.collect() }.receipt(&placed, &peer.key)
+    };
+    let cut = |taken: &Taken, peer: &Hostile| {
+        let receipt = right(taken, peer);
+        Receipt { signature: receipt.signature[..63].to_vec(), ..receipt }
+    };
+    for (what, ran) in [
+        ("signed by another", confirmed(Have::Nothing, &placed, by_another).await),
+        ("over another transfer", confirmed(Have::Nothing, &placed, of_another).await),
+        ("over other bytes", confirmed(Have::Nothing, &placed, of_other_bytes).await),
+        ("cut", confirmed(Have::Nothing, &placed, cut).await),
+    ] {
+        let ran = ran.exits(7);
+        assert!(ran.out.is_empty() && ran.failure().contains("receipt"), "{what}: {ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_that_do_not_fit_are_not_believed_whatever_the_receipt_says() {
+    let all_there =
+        |outcomes: &'static [Outcome]| move |taken: &Taken, peer: &Hostile| taken.receipt(outcomes, &peer.key);
+    // Nothing was sent, so nothing was verified: the most that it may say is that it was there.
+    let ran = confirmed(Have::Equal, &[Outcome::Unchanged], all_there(&[Outcome::Unchanged])).await.done();
+    assert_eq!((&ran.last()["verified"], &ran.last()["bytes_moved"]), (&false.into(), &0.into()), "{ran:?}");
+    for (what, have, outcomes) in [
+        ("placed what was not sent", Have::Equal, &[Outcome::Placed][..]),
+        ("compared what was not sent", Have::Equal, &[Outcome::Equal]),
+        ("had what it asked for", Have::Nothing, &[Outcome::Unchanged]),
+        ("said nothing of it", Have::Nothing, &[]),
+    ] {
+        let ran = confirmed(have, outcomes, all_there(outcomes)).await.exits(7);
+        assert!(ran.out.is_empty() && ran.failure().contains("receipt"), "{what}: {ran:?}");
+    }
+    let twice = &[Outcome::Placed, Outcome::Placed];
+    let ran = confirmed(Have::Nothing, twice, all_there(twice)).await.exits(1);
+    assert!(ran.out.is_empty() && ran.failure().contains("more outcomes than entries"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_cannot_have_chunks_that_are_not_there() {
+    let run = |first, count| ChunkRun { first, count };
+    // The file has three.
+    let cases = [
+        ("behind the end", vec![run(2, 2)]),
+        ("far behind the end", vec![run(u32::MAX, u32::MAX)]),
+        ("none", vec![run(1, 0)]),
+        ("twice", vec![run(0, 2), run(1, 1)]),
+        ("out of order", vec![run(2, 1), run(0, 1)]),
+        ("too many runs", vec![run(0, 1); 1025]),
+    ];
+    let cases = cases.into_iter().map(|(what, runs)| (what, vec![Have::Chunks(runs)]));
+    for (what, have) in cases.chain([("of nothing", vec![])]) {
+        let (trap, bob) = (Trap::set().await, Home::new("bob"));
+        let pushing = push_to(&trap, &bob);
+        let (mut peer, _) = trap.greeted().await;
+        peer.say(&Receiving::Accept).await;
+        while !matches!(peer.hear_sending().await, Some(Sending::PagesEnd { .. }) | None) {}
+        peer.say(&Receiving::Have(have)).await;
+        while peer.hear_sending().await.is_some() {}
+        let ran = ended(pushing).await.exits(1);
+        assert!(ran.out.is_empty() && ran.failure().contains("has no place here"), "{what}: {ran:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_hangs_up_before_its_receipt_is_not_believed() {
     let (trap, bob) = (Trap::set().await, Home::new("bob"));
     let pushing = push_to(&trap, &bob);
     let (mut peer, _) = trap.greeted().await;
-    take_all(&mut peer).await;
+    peer.take(|_| Have::Nothing).await;
     peer.say(&Receiving::Settling).await;
     drop(peer);
     let ran = ended(pushing).await.exits(4);

@@ -9,22 +9,32 @@
 
 mod house;
 
+mod conflict;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
+#[cfg(target_os = "linux")]
+mod durable;
 mod hostile;
 mod hostile_receiver;
 mod house_plan;
+#[cfg(unix)]
+mod killed;
 #[cfg(target_os = "linux")]
 mod lan;
 mod manual;
 mod names;
 mod odd_names;
+#[cfg(unix)]
+mod output;
 mod policy;
+mod proxy;
 mod pull;
 mod push;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod sources;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]

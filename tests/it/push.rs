@@ -226,6 +226,44 @@ fn a_missing_source_is_named_and_nothing_at_all_is_sent() {
     assert!(node.events("received").is_empty() && node.events("failed").is_empty());
 }
 
+/// A link that leads to itself is there and cannot be read, also not by root.
+#[cfg(unix)]
+#[test]
+fn an_unreadable_source_among_others_is_named_on_both_sides_and_the_rest_arrives() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("there", "t");
+    bob.folder("private place");
+    std::os::unix::fs::symlink("loop", bob.path("private place/loop")).unwrap();
+    let ran = bob.run(&["push", "private place/loop", "there", &node.at()]).exits(8);
+    let notes = ran.last()["notes"].to_string();
+    assert!(notes.contains("loop: "), "{notes}");
+    assert_eq!(alice.tree("inbox"), ["there"]);
+    let received = node.event("received");
+    let notes = received["notes"].to_string();
+    assert!(notes.contains("loop: ") && !notes.contains("private place"), "{notes}");
+    assert_eq!(received["verified"], false);
+    let told = bob.run(&["push", "private place/loop", &node.at()]).exits(9).failure();
+    assert!(told.contains("private place/loop: ") && told.contains("nothing was sent"), "{told}");
+    // What is missing still keeps everything from being sent.
+    bob.write("more", "m");
+    bob.run(&["push", "private place/loop", "more", "missing", &node.at()]).exits(1).failure();
+    assert_eq!(alice.tree("inbox"), ["there"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_named_and_cannot_keep_its_name_is_told() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    bob.write("a\\b", "odd");
+    bob.write("1/same", "1");
+    bob.write("2/same", "2");
+    let pushed = bob.run(&["push", "a\\b", "1/same", "2/same", &node.at()]).done().last();
+    assert_eq!(pushed["notes"], serde_json::json!(["a\\b is sent as a_b", "same is sent as same (1)"]));
+    assert_eq!(alice.tree("inbox"), ["a_b", "same", "same (1)"]);
+}
+
 #[test]
 fn a_person_reads_verified_at_the_end_and_where_it_is_now() {
     let (bob, alice) = bob_and_alice();

@@ -86,7 +86,7 @@ fn a_killed_receiver_leaves_nothing_under_the_final_name_and_goes_on_where_it_wa
     bob.write("tree/big", &bytes);
     bob.write("tree/small", "s");
     let dam = Dam::before(node.port(), THROUGH);
-    let pushing = bob.start(&["push", "tree", &dam.at()]);
+    let pushing = bob.start(&["push", "tree", &dam.at(), "--retry", "0"]);
     until("half of it is staged", || staged(&alice).filter(|bytes| *bytes > THROUGH / 2));
     node.process().kill();
     let ran = pushing.end().exits(4);

@@ -16,6 +16,9 @@ fn what_is_excluded_is_not_sent_and_no_failure() {
         bob.write(path, path);
     }
     let args = ["push", "tree", "loose.o", &node.at(), "--exclude", "*.o", "--exclude", "target/"];
+    let previewed = bob.run_plain(&[&args[..], &["--dry-run"]].concat()).done();
+    assert!(previewed.err.contains("4 files and folders left out"), "{}", previewed.err);
+    assert!(previewed.out.contains("would move to") && !previewed.out.contains(".o "), "{}", previewed.out);
     let pushed = bob.run(&args).done().last();
     assert_eq!(alice.tree("inbox"), ["tree/", "tree/a.c", "tree/sub/", "tree/sub/b.c"]);
     assert_eq!(pushed["verified"], true);

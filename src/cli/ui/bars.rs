@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How often a bar is brought up to date.
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// After how long without news the rate is looked at again.
+const STALE: Duration = Duration::from_millis(500);
+
 /// Draws a transfer's progress until it ends; `label` is shown before the bar.
 pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Progress>) -> JoinHandle<()> {
     let bars = printer.bars().clone();
@@ -49,11 +52,14 @@ pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Prog
                 Stage::Asking => "· waiting for an answer",
                 Stage::Moving => "",
                 Stage::Settling => "· syncing",
+                Stage::Reconnecting => "· reconnecting",
             });
-            if progress.changed().await.is_err() {
-                break;
+            match timeout(STALE, progress.changed()).await {
+                Ok(Ok(())) => sleep(REDRAW).await,
+                Ok(Err(_)) => break,
+                // Nothing moves: the rate is to say so.
+                Err(_) => bar.tick(),
             }
-            sleep(REDRAW).await;
         }
         bar.finish_and_clear();
     })

@@ -10,7 +10,7 @@ use super::printer::Printer;
 use super::prompt::Keyboard;
 use super::units::{bytes, count};
 use crate::base::book::Trust;
-use crate::base::manifest::Entry;
+use crate::base::fault::FaultKind;
 use crate::cli::report;
 use crate::flow::greet::Peer;
 use crate::flow::pair::Agreement;
@@ -31,6 +31,9 @@ struct Question {
     withdrawn: String,
     answer: oneshot::Sender<Reply>,
 }
+
+/// What to do about a disk that takes nothing more.
+const MAKE_ROOM: &str = "make room; what came is kept, and the same command there goes on from it";
 
 const OFFER: &[(&str, Reply)] = &[("yes", Reply::Accept), ("no", Reply::Decline), ("trust", Reply::AcceptAndTrust)];
 const PAIR: &[(&str, Reply)] = &[("yes", Reply::AcceptAndTrust), ("no", Reply::Decline)];
@@ -120,9 +123,14 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         }
         Event::Failed { peer, fault } => {
             let line = format!("{}: {fault}", shown(&peer));
+            let hint = if fault.kind == FaultKind::Disk { MAKE_ROOM } else { "" };
             printer.result(&line, || {
-                json!({ "event": "failed", "peer": report::peer(&peer), "kind": fault.kind.as_str(), "error": fault.text.as_raw() })
+                let (peer, kind) = (report::peer(&peer), fault.kind.as_str());
+                json!({ "event": "failed", "peer": peer, "kind": kind, "error": fault.text.as_raw(), "hint": hint })
             });
+            if !hint.is_empty() {
+                printer.note(&format!("     {hint}"));
+            }
         }
         Event::Closed { address, reason } => {
             printer.result(
@@ -138,12 +146,17 @@ fn shown(peer: &Peer) -> String {
 }
 
 fn offer_question(offered: Offered) -> Question {
-    let Offered { peer, trust, words, entries, bytes: total, into, answer } = offered;
+    let Offered { peer, trust, words, entries, into, answer } = offered;
     let files = entries.iter().filter(|entry| entry.has_bytes()).count();
     let who = shown(&peer);
     let mut lines = vec![
         String::new(),
-        format!("{who} ({}) offers {}, {}, into {into}:", trust.as_str(), count(files, "file", "files"), bytes(total)),
+        format!(
+            "{who} ({}) offers {}, {}, into {into}:",
+            trust.as_str(),
+            count(files, "file", "files"),
+            bytes(entries.bytes())
+        ),
     ];
     lines.extend(report::offer(&entries).into_iter().map(|line| format!("    {line}")));
     if trust < Trust::Trusted {
@@ -179,7 +192,7 @@ fn offer_object(offered: &Offered) -> serde_json::Value {
         "peer": report::peer(&offered.peer),
         "trust": offered.trust.as_str(),
         "key_words": offered.words.to_string(),
-        "bytes": offered.bytes,
-        "files": offered.entries.iter().filter(|entry| Entry::has_bytes(entry)).count(),
+        "bytes": offered.entries.bytes(),
+        "files": offered.entries.iter().filter(|entry| entry.has_bytes()).count(),
     })
 }

@@ -1,10 +1,13 @@
 //! The only way to print: results to stdout, talk to stderr, both around the progress bars.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::Value;
 
+use crate::base::fault::Fault;
 use crate::base::text::is_deceptive;
 use crate::cli::outcome::{Exit, Failure};
 
@@ -34,6 +37,8 @@ pub struct Printer {
     format: Format,
     loudness: Loudness,
     bars: MultiProgress,
+    /// Whether a result could not be written.
+    lost: Arc<AtomicBool>,
 }
 
 impl Printer {
@@ -42,7 +47,7 @@ impl Printer {
         let draw = format == Format::Human && loudness > Loudness::Quiet && io::stderr().is_terminal();
         // Ten times a second: smooth to the eye, nothing to the processor.
         let target = if draw { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        Self { format, loudness, bars: MultiProgress::with_draw_target(target) }
+        Self { format, loudness, bars: MultiProgress::with_draw_target(target), lost: Arc::default() }
     }
 
     /// For whom.
@@ -105,7 +110,12 @@ impl Printer {
 
     /// Raw text as it is: a completion script.
     pub fn raw(&self, bytes: &[u8]) {
-        finish(io::stdout().lock().write_all(bytes));
+        self.written(io::stdout().lock().write_all(bytes));
+    }
+
+    /// Results that were written by others, as far as `written` says that they were.
+    pub fn written(&self, written: io::Result<()>) {
+        self.finish(written.and_then(|()| io::stdout().lock().flush()));
     }
 
     /// A question, without an end of line.
@@ -133,23 +143,37 @@ impl Printer {
         failure.exit
     }
 
+    /// How the program ends that would end with `exit`: not well where a result was lost.
+    pub fn end(&self, exit: Exit) -> Exit {
+        if exit == Exit::Done && self.lost.load(Ordering::Relaxed) { Exit::Disk } else { exit }
+    }
+
     fn out(&self, line: &str) {
-        self.bars.suspend(|| {
+        let written = self.bars.suspend(|| {
             let mut out = io::stdout().lock();
-            finish(writeln!(out, "{line}").and_then(|()| out.flush()));
+            writeln!(out, "{line}").and_then(|()| out.flush())
         });
+        self.finish(written);
+    }
+
+    /// A reader that has seen enough closed the pipe: that is success, as for other tools. Anything
+    /// else is told once; a node then goes on with what it does.
+    fn finish(&self, written: io::Result<()>) {
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(Exit::Done as i32),
+            Err(error) if !self.lost.swap(true, Ordering::Relaxed) => {
+                let fault = Fault::disk("writing the results", &error);
+                let failure = Failure::new(Exit::Disk, fault.to_string());
+                self.failure(&failure.hint("make room where standard output goes, or send it elsewhere"));
+            }
+            Err(_) => {}
+        }
     }
 
     fn err(&self, line: &str) {
         // Nobody reads: then there is nobody to tell.
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{line}")));
-    }
-}
-
-/// A reader that has seen enough closed the pipe: that is success, as for other tools.
-fn finish(written: io::Result<()>) {
-    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        std::process::exit(Exit::Done as i32);
     }
 }
 

@@ -2,28 +2,26 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::*;
 use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::Have;
-use crate::disk::fit::{Case, FileSystem, Fit, Names};
+use crate::base::manifest::{Have, Stamp};
 use crate::disk::partial::{End, Partial};
 use crate::disk::writer::Writer;
+
+mod again;
+mod names;
 
 const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
 
 fn open(home: &Path) -> Arc<Partial> {
-    let root = Root::open(home).unwrap();
-    Arc::new(Partial::open(&root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new()).unwrap())
+    open_with(home, Conflict::Rename)
 }
 
-/// As if the file system were another one.
-fn open_on(home: &Path, case: Case, names: Names) -> Arc<Partial> {
-    let mut partial = Arc::into_inner(open(home)).unwrap();
-    partial.fit = Mutex::new(Fit::new(FileSystem { case, names }));
-    Arc::new(partial)
+fn open_with(home: &Path, conflict: Conflict) -> Arc<Partial> {
+    let root = Root::open(home).unwrap().on_conflict(conflict);
+    Arc::new(Partial::open(&root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new()).unwrap())
 }
 
 fn file(path: &str, size: usize) -> Entry {
@@ -49,7 +47,11 @@ fn end(partial: &Arc<Partial>, entry: u32, bytes: &[u8]) -> Result<(), Fault> {
 }
 
 fn send(home: &Path, path: &str, bytes: &[u8]) -> Outcome {
-    let partial = open(home);
+    send_with(home, Conflict::Rename, path, bytes)
+}
+
+fn send_with(home: &Path, conflict: Conflict, path: &str, bytes: &[u8]) -> Outcome {
+    let partial = open_with(home, conflict);
     let have = partial.admit(vec![file(path, bytes.len())]).unwrap();
     if have[0] == Have::Nothing {
         write(&partial, 0, bytes, 0..usize::MAX).unwrap();
@@ -69,6 +71,80 @@ fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
     assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
     assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "staging is cleared");
+}
+
+#[test]
+fn a_taken_name_is_skipped_where_the_owner_chose_so() {
+    let home = tempfile::tempdir().unwrap();
+    let skip = |path: &str, bytes: &[u8]| send_with(home.path(), Conflict::Skip, path, bytes);
+    assert_eq!(skip("a.txt", b"one"), Outcome::Placed);
+    assert_eq!(skip("a.txt", b"one"), Outcome::Unchanged);
+    assert_eq!(skip("a.txt", b"other"), Outcome::Skipped);
+    fs::create_dir(home.path().join("folder")).unwrap();
+    assert_eq!(skip("folder", b"a file"), Outcome::Skipped);
+    assert_eq!(skip("folder/new", b"new"), Outcome::Placed, "folders are merged");
+    assert_eq!(skip("a.txt/below", b"x"), Outcome::Skipped, "a file stands on the way");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("folder", home.path().join("link")).unwrap();
+        assert_eq!(skip("link/below", b"x"), Outcome::Skipped, "a link stands on the way");
+        assert_eq!(skip("link", b"x"), Outcome::Skipped);
+    }
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
+    assert!(!home.path().join("folder/below").exists());
+    assert!(!home.path().join(".ftx-partial").exists(), "staging is cleared");
+}
+
+#[test]
+fn what_takes_a_name_meanwhile_stays_where_names_are_skipped() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open_with(home.path(), Conflict::Skip);
+    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
+    partial.admit(vec![file("a", 3), file("b", 3), folder, file("t/x", 1)]).unwrap();
+    for (entry, bytes) in [(0, &b"abc"[..]), (1, b"abc"), (3, b"x")] {
+        write(&partial, entry, bytes, 0..1).unwrap();
+        end(&partial, entry, bytes).unwrap();
+    }
+    fs::write(home.path().join("a"), "new").unwrap();
+    fs::write(home.path().join("b"), "abc").unwrap();
+    fs::write(home.path().join("t"), "no folder").unwrap();
+    let outcomes: Vec<_> = partial.settle().unwrap().into_iter().map(|(_, outcome, _)| outcome).collect();
+    assert_eq!(outcomes, [Outcome::Skipped, Outcome::Equal, Outcome::Skipped, Outcome::Skipped]);
+    assert_eq!(fs::read(home.path().join("a")).unwrap(), b"new");
+    assert_eq!(fs::read(home.path().join("t")).unwrap(), b"no folder");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_file_is_replaced_where_the_owner_chose_so_and_a_folder_never() {
+    let home = tempfile::tempdir().unwrap();
+    let replace = |path: &str, bytes: &[u8]| send_with(home.path(), Conflict::Replace, path, bytes);
+    assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
+    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+    assert_eq!(replace("a.txt", b"one"), Outcome::Unchanged);
+    assert_eq!(replace("a.txt", b"other"), Outcome::Replaced, "whatever stands under a number");
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"other");
+    fs::create_dir(home.path().join("folder")).unwrap();
+    let numbered = |path: &str| Outcome::PlacedAs(RelPath::parse(path).unwrap());
+    assert_eq!(replace("folder", b"a file"), numbered("folder (1)"));
+    assert_eq!(replace("folder", b"a file"), Outcome::Unchanged, "and is known again");
+    assert_eq!(replace("a.txt/below", b"x"), numbered("a (2).txt/below"));
+    assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"other");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_replaced_itself_and_not_what_it_leads_to() {
+    let (home, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(outside.path().join("theirs"), "precious").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("theirs"), home.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), home.path().join("way")).unwrap();
+    assert_eq!(send_with(home.path(), Conflict::Replace, "link", b"new"), Outcome::Replaced);
+    assert_eq!(fs::read(home.path().join("link")).unwrap(), b"new");
+    assert!(fs::symlink_metadata(home.path().join("link")).unwrap().is_file());
+    let beside = RelPath::parse("way (1)/theirs").unwrap();
+    assert_eq!(send_with(home.path(), Conflict::Replace, "way/theirs", b"new"), Outcome::PlacedAs(beside));
+    assert_eq!(fs::read(outside.path().join("theirs")).unwrap(), b"precious");
 }
 
 #[test]
@@ -103,33 +179,6 @@ fn a_tree_merges_into_one_that_is_there() {
 }
 
 #[test]
-fn a_second_try_goes_on_where_the_first_stopped() {
-    let home = tempfile::tempdir().unwrap();
-    let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|i| (i % 251) as u8).collect();
-    let entry = file("big.iso", bytes.len());
-    let first = open(home.path());
-    assert_eq!(first.admit(vec![entry.clone()]).unwrap(), [Have::Nothing]);
-    write(&first, 0, &bytes, 1..3).unwrap();
-    first.leave();
-    assert!(!home.path().join("big.iso").exists());
-    drop(first);
-
-    let again = open(home.path());
-    let have = again.admit(vec![entry]).unwrap().remove(0);
-    assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK);
-    write(&again, 0, &bytes, 0..1).unwrap();
-    write(&again, 0, &bytes, 3..4).unwrap();
-    end(&again, 0, &bytes).unwrap();
-    let settled = again.settle().unwrap();
-    assert_eq!(settled[0].1, Outcome::Placed);
-    assert_eq!(fs::read(home.path().join("big.iso")).unwrap(), bytes);
-    let metadata = fs::metadata(home.path().join("big.iso")).unwrap();
-    assert_eq!(Stamp::of(metadata.modified().unwrap()), WHEN);
-    #[cfg(unix)]
-    assert_ne!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100, 0);
-}
-
-#[test]
 fn what_was_not_offered_is_not_written() {
     let home = tempfile::tempdir().unwrap();
     let partial = open(home.path());
@@ -144,23 +193,6 @@ fn what_was_not_offered_is_not_written() {
     let settled = partial.settle().unwrap();
     assert!(settled.iter().all(|(_, outcome, _)| !outcome.is_good()));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn what_an_earlier_try_left_of_a_file_no_longer_offered_is_not_placed() {
-    let home = tempfile::tempdir().unwrap();
-    let first = open(home.path());
-    first.admit(vec![file("t/gone", 3), file("t/stays", 3)]).unwrap();
-    write(&first, 0, b"old", 0..1).unwrap();
-    write(&first, 1, b"abc", 0..1).unwrap();
-    first.leave();
-    drop(first);
-    let again = open(home.path());
-    again.admit(vec![file("t/stays", 3)]).unwrap();
-    end(&again, 0, b"abc").unwrap();
-    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
-    assert_eq!(fs::read(home.path().join("t/stays")).unwrap(), b"abc");
-    assert!(!home.path().join("t/gone").exists());
 }
 
 #[test]
@@ -202,77 +234,6 @@ fn a_digest_that_does_not_fit_leaves_nothing() {
 }
 
 #[test]
-fn what_came_of_a_pipe_is_not_kept() {
-    let home = tempfile::tempdir().unwrap();
-    let partial = open(home.path());
-    let pipe = Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
-    partial.admit(vec![pipe]).unwrap();
-    write(&partial, 0, &vec![1; CHUNK as usize], 0..1).unwrap();
-    partial.leave();
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn what_nobody_goes_on_with_for_a_week_is_cleared_and_nothing_else() {
-    let home = tempfile::tempdir().unwrap();
-    let root = Root::open(home.path()).unwrap();
-    let begin = |set: u8| {
-        let sender = PeerId::of_public_key(&[1; 32]);
-        let partial = Arc::new(Partial::open(&root, sender, &[set; 32], TransferId::new()).unwrap());
-        partial.admit(vec![file("big", 2 * CHUNK as usize)]).unwrap();
-        write(&partial, 0, &vec![set; CHUNK as usize], 0..1).unwrap();
-        partial
-    };
-    let staging = home.path().join(".ftx-partial");
-    let areas = || {
-        let mut names: Vec<_> = fs::read_dir(&staging).unwrap().map(|area| area.unwrap().path()).collect();
-        names.sort();
-        names
-    };
-    let age = |area: &Path| {
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(8 * 24 * 60 * 60);
-        fs::File::options().write(true).open(area.join("journal")).unwrap().set_modified(old).unwrap();
-    };
-    begin(1).leave();
-    let left = areas().remove(0);
-    let used = begin(2);
-    areas().iter().for_each(|area| age(area));
-    fs::create_dir(staging.join("not ours")).unwrap();
-    begin(3).leave();
-    assert!(!left.exists(), "a week is over");
-    assert_eq!(areas().len(), 3, "what is in use, what is new, what is not ours");
-    used.leave();
-}
-
-/// An earlier try left a long file, a pipe and a file where now is a folder.
-#[test]
-fn nothing_of_an_earlier_try_shows_through() {
-    let home = tempfile::tempdir().unwrap();
-    let pipe = || Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
-    let first = open(home.path());
-    first.admit(vec![file("big", 2 * CHUNK as usize), pipe(), file("t", 3)]).unwrap();
-    let long = vec![9; CHUNK as usize];
-    for entry in [0, 1] {
-        write(&first, entry, &long, 0..1).unwrap();
-    }
-    write(&first, 2, b"abc", 0..1).unwrap();
-    first.leave();
-    drop(first);
-
-    let again = open(home.path());
-    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
-    again.admit(vec![file("big", 4), pipe(), folder, file("t/x", 1)]).unwrap();
-    for (entry, bytes) in [(0, &b"tiny"[..]), (1, b"short"), (3, b"x")] {
-        write(&again, entry, bytes, 0..1).unwrap();
-        end(&again, entry, bytes).unwrap();
-    }
-    assert!(again.settle().unwrap().iter().all(|(_, outcome, _)| *outcome == Outcome::Placed));
-    assert_eq!(fs::read(home.path().join("big")).unwrap(), b"tiny");
-    assert_eq!(fs::read(home.path().join("pipe")).unwrap(), b"short");
-    assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
-}
-
-#[test]
 fn a_settling_that_fails_keeps_what_is_staged() {
     let home = tempfile::tempdir().unwrap();
     let inbox = home.path().join("inbox");
@@ -290,136 +251,50 @@ fn a_settling_that_fails_keeps_what_is_staged() {
     assert!(area.join("hidden").exists());
 }
 
+/// Which another writer may have had in its queue.
 #[test]
-fn transfers_that_begin_and_end_at_once_do_not_get_in_each_others_way() {
+fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
     let home = tempfile::tempdir().unwrap();
-    let root = Root::open(home.path()).unwrap();
-    std::thread::scope(|scope| {
-        for sender in 0..4 {
-            let root = &root;
-            scope.spawn(move || {
-                for _ in 0..100 {
-                    let id = PeerId::of_public_key(&[sender; 32]);
-                    Partial::open(root, id, &[0; 32], TransferId::new()).unwrap().leave();
-                }
-            });
-        }
-    });
-}
-
-fn outcomes(settled: &[(Entry, Outcome, Option<EntryDigest>)]) -> Vec<String> {
-    let told = settled.iter().map(|(entry, outcome, _)| match outcome {
-        Outcome::PlacedAs(path) => path.to_string(),
-        Outcome::Placed => entry.path.to_string(),
-        other => format!("{other:?}"),
-    });
-    told.collect()
-}
-
-/// Two files, and two folders, that are one where case is folded.
-#[test]
-fn what_a_folding_file_system_holds_as_one_arrives_as_two() {
-    let home = tempfile::tempdir().unwrap();
-    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::Directory };
-    let offer = || vec![folder("T"), file("T/A", 3), file("T/a", 3), folder("t"), file("t/A", 3), file("u/x", 3)];
-    let there = ["T", "T/A", "T/a (1)", "t (1)", "t (1)/A", "u/x"];
-    let partial = open_on(home.path(), Case::Folded, Names::All);
-    assert_eq!(partial.admit(offer()).unwrap(), vec![Have::Nothing; 6]);
-    for (entry, bytes) in [(1, b"T/A"), (2, b"T/a"), (4, b"t/A"), (5, b"u/x")] {
-        write(&partial, entry, bytes, 0..1).unwrap();
-        end(&partial, entry, bytes).unwrap();
-    }
-    assert_eq!(outcomes(&partial.settle().unwrap()), there);
-    for (path, bytes) in [("T/A", "T/A"), ("T/a (1)", "T/a"), ("t (1)/A", "t/A")] {
-        assert_eq!(fs::read_to_string(home.path().join(path)).unwrap(), bytes);
-    }
-    drop(partial);
-
-    let again = open_on(home.path(), Case::Folded, Names::All);
-    let have = again.admit(offer()).unwrap();
-    assert_eq!(have.iter().filter(|have| **have == Have::Equal).count(), 4, "{have:?}");
-    again.settle().unwrap();
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
-}
-
-/// Where the names are given in another order than at the first try.
-#[test]
-fn what_was_staged_under_a_name_is_not_taken_for_another_of_it() {
-    let home = tempfile::tempdir().unwrap();
-    let first = open_on(home.path(), Case::Folded, Names::All);
-    first.admit(vec![file("A", CHUNK as usize + 1), file("a", CHUNK as usize + 1)]).unwrap();
-    for entry in [0, 1] {
-        write(&first, entry, &vec![entry as u8; CHUNK as usize], 0..1).unwrap();
-    }
-    first.leave();
-    drop(first);
-    let again = open_on(home.path(), Case::Folded, Names::All);
-    let have = again.admit(vec![file("a", CHUNK as usize + 1), file("A", CHUNK as usize + 1)]).unwrap();
-    assert_eq!(have, [Have::Nothing, Have::Nothing]);
-    for entry in [0, 1] {
-        let bytes = vec![9 + entry as u8; CHUNK as usize + 1];
-        write(&again, entry, &bytes, 0..2).unwrap();
-        end(&again, entry, &bytes).unwrap();
-    }
-    assert_eq!(outcomes(&again.settle().unwrap()), ["a", "A (1)"]);
-    assert_eq!(fs::read(home.path().join("a")).unwrap(), vec![9; CHUNK as usize + 1]);
-    assert_eq!(fs::read(home.path().join("A (1)")).unwrap(), vec![10; CHUNK as usize + 1]);
-}
-
-#[test]
-fn names_that_cannot_be_held_are_rewritten_and_told() {
-    let home = tempfile::tempdir().unwrap();
-    let link = |path: &str, target: &str| Entry {
-        path: RelPath::parse(path).unwrap(),
-        kind: EntryKind::Link { target: crate::base::path::LinkTarget::parse(target).unwrap() },
-    };
-    let partial = open_on(home.path(), Case::Folded, Names::OfWindows);
-    fs::write(home.path().join("CON_"), "other").unwrap();
-    partial.admit(vec![file("CON", 3), file("a:b/c?", 3), link("a:b/to.", "x"), file("fine", 0)]).unwrap();
-    for (entry, bytes) in [(0, &b"one"[..]), (1, b"two"), (3, b"")] {
-        write(&partial, entry, bytes, 0..1).unwrap();
-        end(&partial, entry, bytes).unwrap();
-    }
-    let there = ["CON_ (1)", "a_b/c_", "a_b/to_", "fine"];
-    assert_eq!(outcomes(&partial.settle().unwrap()), there);
-    assert!(there.iter().all(|path| home.path().join(path).symlink_metadata().is_ok()));
-}
-
-/// HFS+ hands names back in another normal form than they were given in.
-#[test]
-fn what_we_staged_is_known_again_in_either_normal_form_and_nothing_is_passed_over() {
-    assert_eq!(name_of(OsStr::new("re\u{301}sume\u{301}")), Some(Name::parse("r\u{e9}sum\u{e9}").unwrap()));
-    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 2 * CHUNK as usize];
     let partial = open(home.path());
-    partial.admit(vec![file("a", 3)]).unwrap();
-    write(&partial, 0, b"abc", 0..1).unwrap();
-    end(&partial, 0, b"abc").unwrap();
-    // As if the file system had made something of a name that is no name.
-    partial.data.write("x\\y", "kept").unwrap();
-    assert!(partial.settle().is_err());
-    assert_eq!(partial.data.read_to_string("x\\y").unwrap(), "kept");
+    partial.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&partial, 0, &bytes, 0..1).unwrap();
+    Writer::new(&partial).give_up(0, Fault::new(FaultKind::Other, "it changed")).unwrap();
+    write(&partial, 0, &bytes, 1..2).unwrap();
+    assert!(matches!(partial.settle().unwrap().remove(0).1, Outcome::Failed(_)));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
 
-/// The first try wrote a chunk of which its journal does not tell, as when the power fails.
+/// Whoever compares by content gets the same as whoever compares size and time.
 #[test]
-fn zeros_are_zeros_also_where_an_earlier_try_has_written() {
+fn a_file_with_the_same_bytes_stays_and_becomes_as_executable_as_the_one_offered() {
     let home = tempfile::tempdir().unwrap();
-    let mut bytes = vec![0; 4 * CHUNK as usize];
-    bytes[..CHUNK as usize].fill(1);
-    let first = open(home.path());
-    first.admit(vec![file("disk", bytes.len())]).unwrap();
-    write(&first, 0, &bytes, 0..2).unwrap();
-    let mut staged = first.data.open_with("disk", cap_std::fs::OpenOptions::new().write(true)).unwrap();
-    io::Seek::seek(&mut staged, io::SeekFrom::Start(2 * CHUNK)).unwrap();
-    io::Write::write_all(&mut staged, &vec![9; CHUNK as usize + 5]).unwrap();
-    first.leave();
-    drop(first);
+    fs::write(home.path().join("a"), "same").unwrap();
+    let partial = open(home.path());
+    partial.compare_contents();
+    let hash = [ChunkHash::of(b"same")];
+    let digest = EntryDigest::over(4, hash.iter());
+    assert_eq!(partial.admit(vec![file("a", 4)]).unwrap(), [Have::Digest(digest)]);
+    end(&partial, 0, b"same").unwrap();
+    let settled = partial.settle().unwrap().remove(0);
+    assert_eq!((settled.1, settled.2), (Outcome::Equal, Some(digest)));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_ne!(fs::metadata(home.path().join("a")).unwrap().permissions().mode() & 0o100, 0);
+    }
+}
 
-    let again = open(home.path());
-    let have = again.admit(vec![file("disk", bytes.len())]).unwrap().remove(0);
-    assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK, "a hole counts as there");
-    write(&again, 0, &bytes, 2..4).unwrap();
-    end(&again, 0, &bytes).unwrap();
-    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
-    assert!(fs::read(home.path().join("disk")).unwrap() == bytes);
+#[test]
+fn a_number_that_has_the_same_bytes_does_not_keep_a_file_from_being_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("a"), "old").unwrap();
+    fs::write(home.path().join("a (1)"), "newer").unwrap();
+    let partial = open_with(home.path(), Conflict::Replace);
+    partial.compare_contents();
+    assert_eq!(partial.admit(vec![file("a", 5)]).unwrap(), [Have::Nothing]);
+    write(&partial, 0, b"newer", 0..1).unwrap();
+    end(&partial, 0, b"newer").unwrap();
+    assert_eq!(partial.settle().unwrap().remove(0).1, Outcome::Replaced);
+    assert_eq!(fs::read(home.path().join("a")).unwrap(), b"newer");
 }

@@ -64,6 +64,11 @@ impl Home {
         path
     }
 
+    /// Removes a folder in it with everything below.
+    pub(crate) fn remove(&self, below: &str) {
+        fs::remove_dir_all(self.path(below)).unwrap();
+    }
+
     /// Reads a file in it.
     #[track_caller]
     pub(crate) fn read(&self, below: &str) -> Vec<u8> {
@@ -163,6 +168,12 @@ impl Node {
     /// The events of this kind so far.
     pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
         self.process.lines(Stream::Out).iter().filter_map(|line| object(line, kind)).collect()
+    }
+
+    /// A folder as the node sees it, where that has a file system of its own there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn sees(&self, folder: &Path) -> PathBuf {
+        Path::new("/proc").join(self.process.id().to_string()).join("root").join(folder.strip_prefix("/").unwrap())
     }
 
     /// The process.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use ftx::base::digest::{ChunkHash, EntryDigest};
 use ftx::base::id::{Role, TransferId};
-use ftx::base::manifest::{Entry, EntryKind, Stamp};
+use ftx::base::manifest::{Entry, EntryKind, Have, Outcome, Stamp};
 use ftx::base::path::RelPath;
 use ftx::link::key::Key;
 use ftx::link::tls::{Link, Tls};
 use ftx::wire::frame::{self, FrameReader};
 use ftx::wire::hello::Hello;
-use ftx::wire::message::{ChunkHead, Opening, Receiving, Request, Sending};
+use ftx::wire::message::{ChunkHead, Opening, Receipt, Receiving, Request, Sending};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -32,6 +32,34 @@ pub(crate) struct Hostile {
     pub(crate) name: String,
     /// Its key.
     pub(crate) key: Arc<Key>,
+}
+
+/// What has been taken from a sender.
+pub(crate) struct Taken {
+    /// The transfer.
+    pub(crate) transfer: TransferId,
+    /// Its entries, with the digests of those that were sent.
+    pub(crate) entries: Vec<(Entry, Option<EntryDigest>)>,
+}
+
+impl Taken {
+    /// A receipt that fits what was taken, as `man/ftx-protocol.7` has it, signed by anybody.
+    pub(crate) fn receipt(&self, outcomes: &[Outcome], key: &Key) -> Receipt {
+        let mut statement = Sha256::new_with_prefix(b"ftx receipt v1\0").chain_update(self.transfer.as_bytes());
+        for ((entry, digest), outcome) in self.entries.iter().zip(outcomes) {
+            for bytes in [entry.path.as_str().as_bytes(), &postcard::to_allocvec(outcome).unwrap()] {
+                statement.update((bytes.len() as u32).to_be_bytes());
+                statement.update(bytes);
+            }
+            match digest.filter(|_| outcome.is_good()) {
+                Some(digest) => statement.update([&[1][..], &digest.0].concat()),
+                None => statement.update([0]),
+            }
+        }
+        let statement: [u8; 32] = statement.finalize().into();
+        let signature = key.sign(&[&b"ftx receipt signature v1\0"[..], &statement].concat());
+        Receipt { statement, signature }
+    }
 }
 
 /// A place where a hostile peer waits to be dialled.
@@ -114,6 +142,27 @@ impl Hostile {
             self.reader.raw(head.length as usize + 32, &mut Vec::new()).await.ok()?;
         }
         Some(message)
+    }
+
+    /// Takes everything a sender sends, as a receiver would that has of each entry what `have`
+    /// says, up to the outcomes.
+    pub(crate) async fn take(&mut self, have: impl Fn(&Entry) -> Have) -> Taken {
+        let mut taken = Taken { transfer: TransferId::new(), entries: Vec::new() };
+        loop {
+            match self.hear_sending().await.expect("the sender goes on") {
+                Sending::Offer { transfer, .. } => {
+                    taken.transfer = transfer;
+                    self.say(&Receiving::Accept).await;
+                }
+                Sending::Page(page) => {
+                    self.say(&Receiving::Have(page.iter().map(&have).collect())).await;
+                    taken.entries.extend(page.into_iter().map(|entry| (entry, None)));
+                }
+                Sending::EntryEnd { entry, digest, .. } => taken.entries[entry as usize].1 = Some(digest),
+                Sending::End => return taken,
+                _ => {}
+            }
+        }
     }
 
     /// Plays a script and hears everything until the other side ends the connection.
@@ -283,6 +332,11 @@ pub(crate) fn stamp() -> Stamp {
 pub(crate) fn file(path: &str, size: u64) -> Entry {
     let kind = EntryKind::File { size, modified: stamp(), executable: true };
     Entry { path: RelPath::parse(path).unwrap(), kind }
+}
+
+/// A pipe to offer.
+pub(crate) fn pipe(path: &str) -> Entry {
+    Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream }
 }
 
 /// A folder to offer.

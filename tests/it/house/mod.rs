@@ -1,11 +1,15 @@
 //! What tests are made of: homes, nodes, commands, a person at a terminal, peers that misbehave.
 
 pub(crate) mod dam;
+pub(crate) mod dice;
+pub(crate) mod forest;
 pub(crate) mod home;
 pub(crate) mod hostile;
 #[cfg(target_os = "linux")]
 pub(crate) mod lan;
 pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod sluice;
 #[cfg(unix)]
 pub(crate) mod terminal;
 

@@ -17,7 +17,7 @@ struct Said {
     news: Condvar,
 }
 
-/// A running process; dropped, it is killed.
+/// A running process; dropped, it is killed. None may ever have panicked.
 pub(crate) struct Process {
     child: Child,
     typed: String,
@@ -54,6 +54,12 @@ impl Process {
         // A process that ends early closes its input; what it says is what counts.
         std::thread::spawn(move || drop(stdin.write_all(&input)));
         Self { child, typed, out, err, readers }
+    }
+
+    /// Its number.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.
@@ -94,11 +100,18 @@ impl Process {
         Ran { code: status.code(), out: text(Stream::Out), err: text(Stream::Err), typed }
     }
 
+    /// Whether it has not ended.
+    #[cfg(unix)]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Kills it without a warning and waits until it is gone.
     #[cfg(unix)]
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
     }
 
     fn said(&self, stream: Stream) -> &Said {
@@ -113,6 +126,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said = self.lines(Stream::Err).join("\n");
+        // Whatever was done to it; a test that fails already has something else to say.
+        let panicked = said.contains("panicked at") && !std::thread::panicking();
+        assert!(!panicked, "ftx {}:\n{said}", self.typed);
     }
 }
 

@@ -1,0 +1,173 @@
+//! Sending to one receiver: reached, sent, dialled again where it is lost, told.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::context::Context;
+use super::outcome::{Exit, Failure, of_summary};
+use super::plan;
+use super::reach::{Reached, note_met, reach};
+use super::receivers::Receiver;
+use super::redial::{Connecting, Redial};
+use super::report;
+use super::ui::bars;
+use crate::base::event::{Progress, Stage};
+use crate::base::fault::FaultKind;
+use crate::base::id::TransferId;
+use crate::flow;
+use crate::flow::fault::FlowFault;
+use crate::flow::outgoing::Outgoing;
+use crate::flow::preview::Preview;
+use crate::flow::send::{Sent, send};
+use crate::wire::message::Request;
+
+/// What is sent, and how.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What.
+    pub outgoing: Arc<Outgoing>,
+    /// How the network is used.
+    pub connecting: Connecting,
+}
+
+/// Sends to one receiver, and tells how it went.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery) -> Result<Exit, Failure> {
+    let printer = &context.printer;
+    let mut reached = reach_first(context, receiver).await?;
+    let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
+    let (progress, watched) = watch::channel(Progress::default());
+    let mut redial = Redial::new(context, &receiver.peer, &reached, delivery.connecting);
+    let begun = Begun::now();
+    let transfer = TransferId::new();
+    let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
+    let sent = loop {
+        let fault = match attempt(context, reached, &delivery, (transfer, &progress), &begun).await {
+            Ok(sent) => break Ok(sent),
+            Err(fault) => fault,
+        };
+        if !delivery.outgoing.is_repeatable() {
+            break Err(Failure::flow(&shown, &fault));
+        }
+        match redial.again(&fault, &shown, &progress).await {
+            Ok(again) => reached = again,
+            Err(failure) => break Err(failure),
+        }
+    };
+    drop(progress);
+    let _ = bar.await;
+    let mut sent = sent.inspect_err(|_| {
+        let kept = report::kept(&watched.borrow());
+        if !kept.is_empty() && delivery.outgoing.is_repeatable() {
+            printer.note(&format!("{shown} {kept}"));
+        }
+    })?;
+    note_met(context, &peer, address);
+    sent.summary.bytes_moved += redial.moved;
+    report::exceptions(printer, &sent.summary, &sent.passed);
+    let took = begun.elapsed();
+    let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
+    let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
+    printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
+        report::object("pushed", &peer, &sent.summary, &sent.passed, took)
+    });
+    Ok(exit)
+}
+
+async fn reach_first(context: &Context, receiver: &Receiver) -> Result<Reached, Failure> {
+    tokio::select! {
+        reached = reach(context, &receiver.peer) => reached,
+        () = context.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent")),
+    }
+}
+
+/// When bytes began to move: the time that a person takes to answer does not count.
+#[derive(Debug, Clone)]
+struct Begun(Arc<Mutex<Instant>>);
+
+impl Begun {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// One connection's try.
+async fn attempt(
+    context: &Context,
+    reached: Reached,
+    delivery: &Delivery,
+    (transfer, progress): (TransferId, &watch::Sender<Progress>),
+    begun: &Begun,
+) -> Result<Sent, FlowFault> {
+    let further = delivery.connecting.further(context, &reached);
+    let shown = reached.shown;
+    let session = reached.greeted.ask(Request::Push).await?;
+    let words = session.words.to_string();
+    let told = tell_asking(context, progress.subscribe(), &shown, &words, begun);
+    let outgoing = delivery.outgoing.clone();
+    tokio::select! {
+        sent = send(session, outgoing, transfer, further, progress.clone(), context.stop.clone()) => sent,
+        never = told => match never {},
+    }
+}
+
+/// Says that a person is being asked, and the key words to compare; the time taken counts from
+/// the answer on. Never ends.
+async fn tell_asking(
+    context: &Context,
+    mut progress: watch::Receiver<Progress>,
+    shown: &str,
+    words: &str,
+    begun: &Begun,
+) -> Infallible {
+    let asking = |p: &Progress| matches!(p.stage, Stage::Asking | Stage::Moving | Stage::Settling);
+    if progress.wait_for(asking).await.is_ok_and(|p| p.stage == Stage::Asking) {
+        context.printer.note(&format!("waiting for {shown} to accept"));
+        // Whatever we think of it, it may be asked to compare them.
+        context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
+        context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words }));
+        if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
+            begun.again();
+        }
+    }
+    std::future::pending().await
+}
+
+/// Tells what would be sent to one receiver.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn preview(context: &Context, receiver: &Receiver, outgoing: &Arc<Outgoing>) -> Result<Exit, Failure> {
+    let reached = reach_first(context, receiver).await?;
+    let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
+    let failed = |fault: &FlowFault| Failure::flow(&shown, fault);
+    let session = reached.greeted.ask(Request::Preview).await.map_err(|fault| failed(&fault))?;
+    let asked = tokio::select! {
+        asked = flow::preview::ask(session, outgoing) => asked,
+        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+    };
+    let preview = match asked {
+        // It says no more before a person there has said yes.
+        Err(FlowFault::Declined { kind: FaultKind::Declined, reason }) => {
+            context.printer.note(&format!("{shown} does not tell what it has: {reason}"));
+            Preview { entries: outgoing.all().await, ..Preview::default() }
+        }
+        asked => asked.map_err(|fault| failed(&fault))?,
+    };
+    plan::tell(context, ("to", &shown, &peer), &preview, &outgoing.passed());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,92 @@
+//! What a transfer would move, told without moving it.
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::ui::units::{bytes, count};
+use crate::base::manifest::{Entry, Have};
+use crate::disk::source::Passed;
+use crate::flow::greet::Peer;
+use crate::flow::preview::Preview;
+
+/// Tells it, a line each file that would move.
+pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview: &Preview, passed: &[Passed]) {
+    let printer = &context.printer;
+    let (mut files, mut moving, mut there, mut compared, mut skipped) = (0, 0, 0, 0, 0);
+    for (place, entry) in preview.entries.iter().enumerate().filter(|(_, entry)| entry.has_bytes()) {
+        let plan = Plan::of(entry, preview.haves.get(place));
+        match plan {
+            Plan::There => there += 1,
+            Plan::Skipped => skipped += 1,
+            Plan::Compared => compared += 1,
+            Plan::Moves(missing) => {
+                files += 1;
+                moving += missing;
+            }
+        }
+        let line = match plan {
+            Plan::There | Plan::Skipped => continue,
+            Plan::Compared => format!("would compare {}", entry.path),
+            Plan::Moves(missing) if missing < entry.size() => {
+                format!("would send the rest of {} ({} of {})", entry.path, bytes(missing), bytes(entry.size()))
+            }
+            Plan::Moves(missing) => format!("would send {} ({})", entry.path, bytes(missing)),
+        };
+        printer.result(&line, || plan.object(entry));
+    }
+    for left_out in passed.iter().filter_map(Passed::left_out).chain(&preview.left_out) {
+        printer.note(&format!("  would not send {left_out}"));
+    }
+    super::report::left_out(printer, passed);
+    let mut parts = vec![format!("{} ({})", count(files, "file", "files"), bytes(moving))];
+    if there > 0 {
+        parts.push(format!("{there} already there (same size and time)"));
+    }
+    if compared > 0 {
+        parts.push(format!("{compared} to be compared by content"));
+    }
+    if skipped > 0 {
+        parts.push(format!("{skipped} skipped (something else has their name, and stays)"));
+    }
+    printer.result(&format!("would move {way} {shown}: {}", parts.join(", ")), || {
+        json!({
+            "event": "would_move",
+            "peer": super::report::peer(peer),
+            "files": files,
+            "bytes": moving,
+            "unchanged": there,
+            "compared": compared,
+            "skipped": skipped,
+        })
+    });
+}
+
+/// What would become of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    There,
+    Skipped,
+    Compared,
+    /// So many of its bytes are missing.
+    Moves(u64),
+}
+
+impl Plan {
+    fn of(entry: &Entry, have: Option<&Have>) -> Self {
+        match have {
+            Some(Have::Equal) => Self::There,
+            Some(Have::Skipped) => Self::Skipped,
+            Some(Have::Digest(_)) => Self::Compared,
+            have => Self::Moves(entry.size() - have.map_or(0, |have| have.bytes_of(entry.size()))),
+        }
+    }
+
+    fn object(self, entry: &Entry) -> Value {
+        match self {
+            Self::Moves(missing) => {
+                json!({ "event": "would_send", "path": entry.path.as_str(), "size": entry.size(), "bytes": missing })
+            }
+            _ => json!({ "event": "would_compare", "path": entry.path.as_str(), "size": entry.size() }),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! To whom something is sent: one peer, several, a group, or everybody who is here.
+
+use serde_json::json;
+
+use super::context::Context;
+use super::outcome::{Exit, Failure};
+use crate::base::book::Trust;
+use crate::base::target::{PeerRef, Target};
+use crate::find::survey;
+
+/// Who was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum To {
+    /// These, or the groups among them.
+    Named(Vec<Named>),
+    /// Everybody who is here.
+    All,
+}
+
+/// One of those who were named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A peer.
+    Peer(PeerRef),
+    /// A group of the configuration.
+    Group(String),
+}
+
+/// Somebody to send to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// How it is looked for.
+    pub peer: PeerRef,
+    /// Its name, as it was typed or seen.
+    pub shown: String,
+}
+
+impl To {
+    /// What was typed: names with commas between them.
+    ///
+    /// # Errors
+    /// Where one of them makes no sense.
+    pub fn named(text: &str) -> Result<Self, Failure> {
+        text.split(',').filter(|one| !one.is_empty()).map(one_named).collect::<Result<Vec<_>, _>>().and_then(|named| {
+            match named.is_empty() {
+                true => Err(usage("no receiver is named")),
+                false => Ok(Self::Named(named)),
+            }
+        })
+    }
+}
+
+fn one_named(text: &str) -> Result<Named, Failure> {
+    if let Some(group) = text.strip_prefix('@') {
+        return Ok(Named::Group(group.to_owned()));
+    }
+    let target: Target = text.parse().map_err(|fault| usage(&format!("the target makes no sense: {fault}")))?;
+    if target.path.is_some() {
+        return Err(usage("only a hub has paths to push to; a peer's owner decides where things go"));
+    }
+    Ok(Named::Peer(target.peer))
+}
+
+fn usage(text: &str) -> Failure {
+    Failure::new(Exit::Usage, text).hint("for example: ftx push notes.pdf alice-laptop,bob-desktop")
+}
+
+/// Everybody who is meant, each once.
+///
+/// # Errors
+/// A group that is not in the configuration; nobody here.
+pub async fn find(context: &Context, to: To) -> Result<Vec<Receiver>, Failure> {
+    let mut receivers = match to {
+        To::All => all(context).await?,
+        To::Named(named) => {
+            let mut receivers = Vec::new();
+            for one in named {
+                match one {
+                    Named::Peer(peer) => receivers.push(Receiver { shown: peer.to_string(), peer }),
+                    Named::Group(name) => receivers.extend(group(context, &name)?),
+                }
+            }
+            receivers
+        }
+    };
+    let mut met: Vec<PeerRef> = Vec::new();
+    receivers.retain(|receiver| {
+        let new = !met.contains(&receiver.peer);
+        met.push(receiver.peer.clone());
+        new
+    });
+    Ok(receivers)
+}
+
+fn group(context: &Context, name: &str) -> Result<Vec<Receiver>, Failure> {
+    let Some(members) = context.config.groups.get(name) else {
+        let known: Vec<&str> = context.config.groups.keys().map(String::as_str).collect();
+        let cause =
+            if known.is_empty() { "no group is there".to_owned() } else { format!("there are: {}", known.join(", ")) };
+        let hint = format!("[groups] in config.toml: {name} = [\"alice-laptop\", \"bob-desktop\"]");
+        return Err(Failure::new(Exit::Usage, format!("no group is called {name}")).cause(cause).hint(hint));
+    };
+    let receiver = |member: &String| match one_named(member)? {
+        Named::Peer(peer) => Ok(Receiver { shown: peer.to_string(), peer }),
+        Named::Group(_) => Err(usage(&format!("@{name} has a group in it: {member}"))),
+    };
+    members.iter().map(receiver).collect()
+}
+
+async fn all(context: &Context) -> Result<Vec<Receiver>, Failure> {
+    let book = context.book()?;
+    let seen = survey(context.interfaces.clone(), Some(context.me.key.public().id())).await;
+    let receivers: Vec<Receiver> = seen
+        .iter()
+        .filter(|peer| book.trust(&peer.id) != Trust::Blocked)
+        .map(|peer| Receiver {
+            // By its whole id: whoever else has the same name is somebody else.
+            peer: PeerRef::Id { name: String::new(), prefix: peer.id.to_string() },
+            shown: peer.name.to_string(),
+        })
+        .collect();
+    if receivers.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "nobody is here")
+            .cause("nobody answered: ftx is not running on the other machines, or this network keeps them apart")
+            .hint("have them type: ftx up"));
+    }
+    let names: Vec<&str> = receivers.iter().map(|receiver| receiver.shown.as_str()).collect();
+    context.printer.note(&format!("to {}: {}", names.len(), names.join(", ")));
+    Ok(receivers)
+}
+
+/// Tells that one of several did not get it.
+pub fn failed(context: &Context, receiver: &Receiver, failure: &Failure) {
+    context.printer.failure(failure);
+    context.printer.object(
+        || json!({ "event": "failed", "peer": receiver.shown, "code": failure.exit as u8, "error": failure.error }),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_by_commas() {
+        let To::Named(named) = To::named("alice,bob~k7f3q2mz,@lab,[fe80::1%eth0]:").unwrap() else { unreachable!() };
+        assert_eq!(named.len(), 4);
+        assert_eq!(named[2], Named::Group("lab".into()));
+        assert!(To::named(",").is_err());
+        assert!(To::named("alice,bob:notes").is_err());
+    }
+}

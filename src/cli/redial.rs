@@ -1,0 +1,137 @@
+//! A peer that was lost in the middle is dialled again, as long as it answers somewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::context::Context;
+use super::outcome::{Exit, Failure};
+use super::reach::{Reached, reach};
+use crate::base::event::{Progress, Stage};
+use crate::base::fault::FaultKind;
+use crate::base::id::PeerId;
+use crate::base::target::PeerRef;
+use crate::flow::fault::FlowFault;
+use crate::flow::greet::{Greeted, Proof};
+use crate::flow::lanes::{Connections, Dial, Further};
+use crate::link::dial::dial;
+use crate::link::tls::Stream;
+
+/// How long the first pause is; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// How a transfer uses the network.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Connecting {
+    /// Use so many connections at once; if not given, as many as make it faster
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub connections: Option<u32>,
+    /// How long a peer that was lost in the middle is dialled again, in seconds; 0 for not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub retry: u64,
+}
+
+impl Connecting {
+    /// Where further connections to a peer that has been reached come from.
+    pub fn further(self, context: &Context, reached: &Reached) -> Further<Stream> {
+        let (tls, me, address, id) = (context.tls.clone(), context.me.clone(), reached.address, reached.peer().id());
+        let dial: Dial<Stream> = Arc::new(move || {
+            let (tls, me) = (tls.clone(), me.clone());
+            Box::pin(async move {
+                let link = dial(&tls, &[address], Some(id)).await.ok()?;
+                let proof = Proof { peer: link.peer, exporter: link.exporter };
+                Greeted::dialled(link.stream, proof, &me).await.ok()
+            })
+        });
+        Further::Dial(dial, self.connections.map_or(Connections::Auto, Connections::Exactly))
+    }
+}
+
+/// The patience with one peer.
+#[derive(Debug)]
+pub struct Redial<'a> {
+    context: &'a Context,
+    peer: &'a PeerRef,
+    id: PeerId,
+    retry: Duration,
+    /// When it is given up, if nothing moves before.
+    until: Option<Instant>,
+    /// Bytes that moved over connections that are lost.
+    pub moved: u64,
+}
+
+impl<'a> Redial<'a> {
+    /// Patience with a peer that has been reached.
+    pub fn new(context: &'a Context, peer: &'a PeerRef, reached: &Reached, connecting: Connecting) -> Self {
+        let retry = Duration::from_secs(connecting.retry);
+        Self { context, peer, id: reached.peer().id(), retry, until: None, moved: 0 }
+    }
+
+    /// Reaches the peer again, after the conversation with it ended with `fault`.
+    ///
+    /// # Errors
+    /// What is to be told, where that was no loss of the connection, or the peer does not come back.
+    pub async fn again(
+        &mut self,
+        fault: &FlowFault,
+        shown: &str,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Reached, Failure> {
+        let failure = Failure::flow(shown, fault);
+        let moved = progress.borrow().bytes_moved;
+        self.moved += moved;
+        if !is_loss(fault) || self.retry.is_zero() {
+            return Err(failure);
+        }
+        let now = Instant::now();
+        // Whoever lets nothing through is not given more time for it.
+        let until = self.until.filter(|_| moved == 0).unwrap_or(now + self.retry);
+        self.until = Some(until);
+        progress.send_modify(|p| p.stage = Stage::Reconnecting);
+        let printer = &self.context.printer;
+        printer.note(&format!("the connection to {shown} was lost; reconnecting"));
+        printer.object(|| json!({ "event": "reconnecting", "peer": shown, "error": fault.to_string() }));
+        let mut pause = FIRST_PAUSE;
+        while Instant::now() < until {
+            tokio::select! {
+                () = sleep(pause.min(until - Instant::now())) => {}
+                () = self.context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let reached = tokio::select! {
+                reached = reach(self.context, self.peer) => reached,
+                () = self.context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+            };
+            match reached {
+                Ok(reached) if reached.peer().id() == self.id => return Ok(reached),
+                Ok(_) => {
+                    return Err(Failure::new(
+                        Exit::Identity,
+                        format!("another machine answers in the place of {shown}"),
+                    )
+                    .cause("its address was given to somebody else, or somebody uses it")
+                    .hint("type the same again, with its name"));
+                }
+                Err(Failure { exit: Exit::NotFound | Exit::Unreachable | Exit::TimedOut, .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// Whether the connection was lost, and nobody ended it.
+fn is_loss(fault: &FlowFault) -> bool {
+    match fault {
+        FlowFault::Lost(_) | FlowFault::Ours(_) => matches!(fault.kind(), FaultKind::Lost | FaultKind::TimedOut),
+        FlowFault::Theirs(fault) => fault.kind == FaultKind::Lost,
+        _ => false,
+    }
+}

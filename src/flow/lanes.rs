@@ -1,0 +1,165 @@
+//! Lanes: further connections of one transfer, opened by the side that dialled as long as they pay.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+use super::greet::{Greeted, Session};
+use super::underway::Underway;
+use crate::base::event::{Progress, Stage};
+use crate::base::id::TransferId;
+use crate::wire::limits::{GREETING, MAX_FRAME, MAX_LANES};
+use crate::wire::message::{Receiving, Request, Sending, Ticket};
+
+/// How many connections a transfer uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Connections {
+    /// One more as long as the last made it faster.
+    #[default]
+    Auto,
+    /// So many, if the other side lets us.
+    Exactly(u32),
+}
+
+/// Makes another connection to the same peer; `None` where that fails.
+pub type Dial<S> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Greeted<S>>> + Send>> + Send + Sync>;
+
+/// Where further connections come from.
+pub enum Further<S> {
+    /// From nowhere.
+    None,
+    /// This side dialled, and dials again.
+    Dial(Dial<S>, Connections),
+    /// This side was dialled: they attach.
+    Attach(Underway<S>),
+}
+
+impl<S> fmt::Debug for Further<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Dial(..) => "Dial",
+            Self::Attach(_) => "Attach",
+        })
+    }
+}
+
+/// Over how long the rate is measured before and after a lane is opened.
+const SPAN: Duration = Duration::from_millis(700);
+
+/// By how much a lane must have made it faster for another one to be tried.
+const GAIN: f64 = 1.15;
+
+/// Which side of the transfer opens lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// The sender.
+    Sender,
+    /// The receiver.
+    Receiver,
+}
+
+/// What lets further connections in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admission {
+    pub(super) transfer: TransferId,
+    pub(super) ticket: Ticket,
+}
+
+/// Lets a transfer grow, where this side opens lanes. Never ends.
+pub(super) async fn grow<S: AsyncRead + AsyncWrite + Unpin>(
+    growth: Option<Growth<S>>,
+    admission: oneshot::Receiver<Admission>,
+) -> Infallible {
+    if let Some(growth) = growth {
+        growth.run(admission).await;
+    }
+    std::future::pending().await
+}
+
+/// What a growing transfer knows.
+pub(super) struct Growth<S> {
+    pub(super) dial: Dial<S>,
+    pub(super) connections: Connections,
+    pub(super) opener: Opener,
+    pub(super) progress: watch::Receiver<Progress>,
+    /// Where opened lanes go.
+    pub(super) opened: mpsc::Sender<Session<S>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
+    /// Opens lanes, once they are let in and bytes move.
+    async fn run(&self, admission: oneshot::Receiver<Admission>) {
+        let Ok(admission) = admission.await else { return };
+        if self.progress.clone().wait_for(|p| p.stage >= Stage::Moving).await.is_err() {
+            return;
+        }
+        match self.connections {
+            Connections::Exactly(count) => self.open_all(count, admission).await,
+            Connections::Auto => self.climb(admission).await,
+        }
+        // Whoever takes what opens waits for it as long as there may be more.
+        std::future::pending().await
+    }
+
+    async fn open_all(&self, count: u32, admission: Admission) {
+        for _ in 1..count.min(MAX_LANES as u32 + 1) {
+            if !self.open(admission).await {
+                return;
+            }
+        }
+    }
+
+    /// One more as long as the last one paid.
+    async fn climb(&self, admission: Admission) {
+        let mut before = self.rate().await;
+        for _ in 0..MAX_LANES {
+            let left = {
+                let now = self.progress.borrow();
+                now.bytes.saturating_sub(now.bytes_kept + now.bytes_moved)
+            };
+            // What is nearly done needs no more hands.
+            if (left as f64) < before * 2.0 * SPAN.as_secs_f64() || !self.open(admission).await {
+                return;
+            }
+            let after = self.rate().await;
+            if after < before * GAIN {
+                return;
+            }
+            before = after;
+        }
+    }
+
+    /// Bytes a second, as they move now.
+    async fn rate(&self) -> f64 {
+        let (begun, before) = (Instant::now(), self.progress.borrow().bytes_moved);
+        sleep(SPAN).await;
+        let moved = self.progress.borrow().bytes_moved.saturating_sub(before);
+        moved as f64 / begun.elapsed().as_secs_f64()
+    }
+
+    /// Opens one lane; `false` where there can be no more.
+    async fn open(&self, Admission { transfer, ticket }: Admission) -> bool {
+        let Some(greeted) = (self.dial)().await else { return false };
+        let attach = Request::Attach { transfer, ticket };
+        let Ok(mut session) = greeted.ask(attach).await else { return false };
+        let agreed = match self.opener {
+            Opener::Sender => {
+                let said = session.reader.next_within::<Receiving>(GREETING, MAX_FRAME).await;
+                matches!(said, Ok(Receiving::Accept))
+            }
+            Opener::Receiver => {
+                let said = session.reader.next_within::<Sending>(GREETING, MAX_FRAME).await;
+                matches!(said, Ok(Sending::KeepAlive))
+            }
+        };
+        agreed && self.opened.send(session).await.is_ok()
+    }
+}

@@ -1,0 +1,75 @@
+//! Politeness: so many bytes a second and no more, for all that share a [`Limit`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// How far a pause lets the bytes after it run ahead of the rate.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// Bytes taken at once: few enough for a slow rate to flow evenly.
+pub(super) const STRIDE: usize = 32 * 1024;
+
+/// A limit on bytes a second, or none. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Limit(Option<Arc<Schedule>>);
+
+#[derive(Debug)]
+struct Schedule {
+    /// Bytes a second.
+    rate: f64,
+    /// When everything granted so far has flowed.
+    through: Mutex<Instant>,
+}
+
+impl Limit {
+    /// No limit.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// So many bytes a second, at least 1.
+    pub fn rate(bytes_per_second: u64) -> Self {
+        let rate = bytes_per_second.max(1) as f64;
+        Self(Some(Arc::new(Schedule { rate, through: Mutex::new(Instant::now()) })))
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Waits until so many bytes may flow. What was granted to a wait that is dropped is lost.
+    pub(super) async fn take(&self, bytes: usize) {
+        let Some(schedule) = &self.0 else { return };
+        let through = {
+            let mut through = schedule.through.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let earliest = now.checked_sub(AHEAD).unwrap_or(now);
+            *through = (*through).max(earliest) + Duration::from_secs_f64(bytes as f64 / schedule.rate);
+            *through
+        };
+        sleep_until(through).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn two_who_share_a_limit_keep_it_together_and_pauses_do_not_add_up() {
+        let limit = Limit::rate(1_000_000);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        let take = |limit: Limit| async move {
+            for _ in 0..100 {
+                limit.take(50_000).await;
+            }
+        };
+        tokio::join!(take(limit.clone()), take(limit));
+        let took = begun.elapsed().as_secs_f64();
+        assert!((9.5..10.5).contains(&took), "10 MB at 1 MB/s took {took} s");
+    }
+}

@@ -1,0 +1,227 @@
+//! Compression where it helps: chunks are packed as long as the link is slower than the packing,
+//! and what does not shrink is left alone for a while.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Whether chunks are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    /// As it helps.
+    #[default]
+    Auto,
+    /// Whatever shrinks.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The level of Zstandard: the fastest that still finds most of what text repeats.
+const LEVEL: i32 = -1;
+
+/// Fewer bytes than this are not worth the trouble.
+const WORTH: usize = 256;
+
+/// What is not at least an eighth smaller is sent as it is.
+const SHRUNK: f64 = 0.875;
+
+/// Most chunks left alone after one that did not shrink.
+const MOST_SKIPPED: u32 = 32;
+
+/// Bytes packed a second by one thread, until it is measured.
+const GUESS: f64 = 400e6;
+
+/// How long the link's rate is believed without another look at it.
+const BELIEVED: Duration = Duration::from_secs(3);
+
+/// The shortest time over which a rate is measured.
+const SPAN: Duration = Duration::from_millis(20);
+
+/// The judgement on packing, shared by all threads of one source.
+#[derive(Debug)]
+pub(super) struct Packing {
+    compress: Compress,
+    rates: Mutex<Rates>,
+}
+
+#[derive(Debug)]
+struct Rates {
+    /// Bytes a second that packing takes in.
+    packing: f64,
+    /// Bytes a second that the link takes, where it is known; nothing, where it takes all it gets.
+    link: Option<f64>,
+    /// When the link was last seen to be busy throughout.
+    seen: Instant,
+    /// Since when it has been busy throughout, and the bytes handed on since.
+    busy: Option<(Instant, u64)>,
+}
+
+impl Packing {
+    pub(super) fn new(compress: Compress) -> Self {
+        let rates = Rates { packing: GUESS, link: None, seen: Instant::now(), busy: None };
+        Self { compress, rates: Mutex::new(rates) }
+    }
+
+    fn rates(&self) -> MutexGuard<'_, Rates> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that so many bytes were handed to the link, and whether they had to wait for it: only
+    /// while they do is the link's rate to be seen.
+    pub(super) fn handed(&self, bytes: usize, waited: bool) {
+        if self.compress != Compress::Auto {
+            return;
+        }
+        let (mut rates, now) = (self.rates(), Instant::now());
+        if !waited {
+            rates.busy = None;
+            return;
+        }
+        rates.seen = now;
+        let Some((since, before)) = rates.busy else {
+            rates.busy = Some((now, 0));
+            return;
+        };
+        let (span, sum) = (now - since, before + bytes as u64);
+        if span < SPAN {
+            rates.busy = Some((since, sum));
+            return;
+        }
+        let measured = sum as f64 / span.as_secs_f64();
+        rates.link = Some(rates.link.map_or(measured, |link| (link + measured) / 2.0));
+        rates.busy = Some((now, 0));
+    }
+
+    fn pays(&self) -> bool {
+        match self.compress {
+            Compress::Off => false,
+            Compress::On => true,
+            Compress::Auto => {
+                let mut rates = self.rates();
+                if rates.seen.elapsed() > BELIEVED {
+                    // Perhaps it is faster by now: it is given more than it can pack.
+                    rates.link = None;
+                    rates.seen = Instant::now();
+                }
+                rates.link.is_some_and(|link| link < rates.packing)
+            }
+        }
+    }
+
+    fn packed(&self, bytes: usize, took: Duration) {
+        let measured = bytes as f64 / took.as_secs_f64().max(1e-6);
+        let mut rates = self.rates();
+        rates.packing += (measured - rates.packing) / 8.0;
+    }
+}
+
+/// Packs chunks, for one thread.
+pub(super) struct Packer {
+    context: Option<zstd::bulk::Compressor<'static>>,
+    packed: Vec<u8>,
+    /// Chunks still to be left alone, and how many that were.
+    skip: u32,
+    skipped: u32,
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Packer")
+    }
+}
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        Self { context: None, packed: Vec::new(), skip: 0, skipped: 0 }
+    }
+
+    /// The bytes, packed; `None` where that does not pay, or they do not shrink.
+    pub(super) fn pack(&mut self, packing: &Packing, bytes: &[u8]) -> Option<&[u8]> {
+        if bytes.len() < WORTH || !packing.pays() {
+            return None;
+        }
+        if self.skip > 0 && packing.compress == Compress::Auto {
+            self.skip -= 1;
+            return None;
+        }
+        if self.context.is_none() {
+            self.context = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        let begun = Instant::now();
+        self.packed.clear();
+        // One that does not fit has not shrunk.
+        self.packed.reserve_exact((bytes.len() as f64 * SHRUNK) as usize);
+        let shrunk = self.context.as_mut()?.compress_to_buffer(bytes, &mut self.packed).is_ok();
+        if !shrunk || self.packed.len() as f64 > bytes.len() as f64 * SHRUNK {
+            self.skipped = (self.skipped * 2).clamp(1, MOST_SKIPPED);
+            self.skip = self.skipped;
+            return None;
+        }
+        packing.packed(bytes.len(), begun.elapsed());
+        self.skipped = 0;
+        Some(&self.packed)
+    }
+}
+
+/// Unpacks chunks, for one thread.
+#[derive(Default)]
+pub(super) struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
+
+impl Unpacker {
+    /// Unpacks exactly `length` bytes into `into`; `None` where they are not that.
+    pub(super) fn unpack(&mut self, packed: &[u8], length: usize, into: &mut Vec<u8>) -> Option<()> {
+        if self.0.is_none() {
+            self.0 = zstd::bulk::Decompressor::new().ok();
+        }
+        into.clear();
+        into.reserve_exact(length);
+        let unpacked = self.0.as_mut()?.decompress_to_buffer(packed, into).ok()?;
+        (unpacked == length && into.len() == length).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Vec<u8> {
+        b"let the quick brown fox jump over the lazy dog\n".repeat(3000)
+    }
+
+    #[test]
+    fn what_shrinks_comes_back_and_what_lies_about_its_length_does_not() {
+        let packing = Packing::new(Compress::On);
+        let mut packer = Packer::new();
+        let packed = packer.pack(&packing, &text()).unwrap().to_vec();
+        let (mut unpacker, mut bytes) = (Unpacker::default(), Vec::new());
+        assert!(packed.len() < text().len() / 4);
+        unpacker.unpack(&packed, text().len(), &mut bytes).unwrap();
+        assert_eq!(bytes, text());
+        for length in [0, 1, text().len() - 1, text().len() + 1] {
+            assert!(unpacker.unpack(&packed, length, &mut bytes).is_none(), "{length}");
+        }
+        assert!(unpacker.unpack(b"not packed at all", 10, &mut bytes).is_none());
+    }
+
+    #[test]
+    fn nothing_is_packed_for_a_link_that_takes_everything() {
+        let packing = Packing::new(Compress::Auto);
+        let mut packer = Packer::new();
+        packing.handed(1 << 20, false);
+        assert!(packer.pack(&packing, &text()).is_none());
+        // A slow link is seen by what waits for it.
+        packing.handed(1000, true);
+        std::thread::sleep(SPAN);
+        packing.handed(1000, true);
+        assert!(packer.pack(&packing, &text()).is_some());
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_left_alone() {
+        let packing = Packing::new(Compress::On);
+        let noise: Vec<u8> =
+            (0..50_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).rotate_left(n % 31).to_le_bytes()).collect();
+        assert!(Packer::new().pack(&packing, &noise).is_none());
+    }
+}

@@ -1,0 +1,162 @@
+//! What a transfer would move: the manifest and what is there of it, without a byte written.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::fault::FlowFault;
+use super::greet::Session;
+use super::hear::{Ear, Heard, hear};
+use super::limit::Limit;
+use super::outgoing::Outgoing;
+use super::pages::pages;
+use super::speak::{Mouth, Telling, open};
+use super::underway::Pulse;
+use crate::base::entries::Entries;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::TransferId;
+use crate::base::manifest::Have;
+use crate::disk::peek::Peek;
+use crate::disk::root::Root;
+use crate::wire::frame;
+use crate::wire::limits::MAX_PAGE;
+use crate::wire::message::Receiving;
+
+/// What would move.
+#[derive(Debug, Default)]
+pub struct Preview {
+    /// The entries.
+    pub entries: Entries,
+    /// What the receiver has of each.
+    pub haves: Vec<Have>,
+    /// What the other side would not send.
+    pub left_out: Vec<Fault>,
+}
+
+/// Asks what a push would move, over a session that wants a preview.
+///
+/// # Errors
+/// See [`FlowFault`]; declined, where the receiver does not tell without asking a person.
+pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    mut session: Session<S>,
+    outgoing: &Outgoing,
+) -> Result<Preview, FlowFault> {
+    let mut mouth = Mouth::new(session.writer, Limit::none());
+    open(&mut mouth, outgoing, TransferId::new(), None).await?;
+    let mut telling = Telling::new(outgoing, |_, _| {});
+    let mut haves = Vec::new();
+    'heard: loop {
+        let entries = outgoing.entries();
+        if telling.over && haves.len() == entries.len() {
+            mouth.close().await;
+            return Ok(Preview { entries, haves, left_out: Vec::new() });
+        }
+        // A frame that is being read must not be dropped: what is to be told next is told after it.
+        let heard = session.reader.next::<Receiving>();
+        tokio::pin!(heard);
+        let message = loop {
+            tokio::select! {
+                message = &mut heard => break message?,
+                frames = telling.next(), if !telling.over => {
+                    mouth.frames(frames).await?;
+                    if telling.over && haves.len() == entries.len() {
+                        // Nothing more is to be heard.
+                        continue 'heard;
+                    }
+                }
+            }
+        };
+        match message {
+            Receiving::Accept | Receiving::KeepAlive => {}
+            Receiving::Have(page) if page.len() <= MAX_PAGE => {
+                let fits = page
+                    .iter()
+                    .enumerate()
+                    .all(|(at, have)| entries.get(haves.len() + at).is_some_and(|entry| have.fits(entry.size())));
+                if !fits {
+                    return Err(FlowFault::unexpected("more than was offered"));
+                }
+                haves.extend(page);
+            }
+            Receiving::Decline { kind, reason } => return Err(FlowFault::Declined { kind, reason }),
+            Receiving::Abort(fault) => return Err(FlowFault::Theirs(fault)),
+            _ => return Err(FlowFault::unexpected("what the receiver says")),
+        }
+    }
+}
+
+/// Tells a sender what its push would move, until it hangs up.
+///
+/// # Errors
+/// See [`FlowFault`].
+pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(session: Session<S>, root: &Root) -> Result<(), FlowFault> {
+    look(session, root, Tell::Yes).await.map(drop)
+}
+
+/// Looks at what a pull would move, over a session that pulls; then lets the sender go.
+///
+/// # Errors
+/// See [`FlowFault`].
+pub async fn pull<S: AsyncRead + AsyncWrite + Unpin>(session: Session<S>, root: &Root) -> Result<Preview, FlowFault> {
+    look(session, root, Tell::No).await
+}
+
+/// Whether the sender is told what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    Yes,
+    No,
+}
+
+async fn look<S: AsyncRead + AsyncWrite + Unpin>(
+    mut session: Session<S>,
+    root: &Root,
+    tell: Tell,
+) -> Result<Preview, FlowFault> {
+    let (told, mut heard) = mpsc::channel(4);
+    // Without an intake, bytes have no place.
+    let ear = Ear { intake: Arc::default(), limit: Limit::none(), pulse: Pulse::new() };
+    let hearing = hear(&mut session.reader, told, &ear);
+    tokio::pin!(hearing);
+    let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = heard.recv() => message,
+            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
+        };
+        match message {
+            Some(Heard::Offer { set, .. }) => {
+                peek = Some(Arc::new(Peek::open(root, session.peer.id(), &set)));
+                if tell == Tell::Yes {
+                    frame::write(&mut session.writer, &Receiving::Accept).await?;
+                }
+            }
+            Some(Heard::ByContent) => by_content = true,
+            Some(Heard::Page(page)) => {
+                let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
+                let looked = tokio::task::spawn_blocking(move || (peek.haves(&page, by_content), page)).await;
+                let lost =
+                    |_| FlowFault::Ours(Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly"));
+                let (haves, page) = looked.map_err(lost)?;
+                preview.entries.push(page);
+                if tell == Tell::Yes {
+                    for page in pages(haves) {
+                        frame::write(&mut session.writer, &Receiving::Have(page)).await?;
+                    }
+                } else {
+                    preview.haves.extend(haves);
+                }
+            }
+            Some(Heard::LeftOut(fault)) => preview.left_out.push(fault),
+            Some(Heard::PagesEnd) if tell == Tell::No => {
+                let decline = Receiving::Decline { kind: FaultKind::Declined, reason: "only looked at".into() };
+                frame::write(&mut session.writer, &decline).await?;
+                return Ok(preview);
+            }
+            Some(Heard::PagesEnd | Heard::Ticket(_)) => {}
+            Some(Heard::End { .. }) | None => return Err(FlowFault::unexpected("an end")),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Transfers under way at a node: whoever has the ticket may attach further connections, and a
+//! sender that dials again takes the place of its own lost connection.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::greet::Session;
+use super::stop::{Stop, Stopper};
+use crate::base::id::{PeerId, TransferId};
+use crate::wire::limits::KEEP_ALIVE;
+use crate::wire::message::Ticket;
+
+/// How long a sender may be silent before it is taken to be gone, if it comes again.
+const SILENT: Duration = KEEP_ALIVE.saturating_add(Duration::from_secs(1));
+
+/// How long the lost connection may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The transfers under way. Clones share them.
+#[derive(Debug)]
+pub struct Underway<S>(Arc<Shared<S>>);
+
+#[derive(Debug)]
+struct Shared<S> {
+    transfers: Mutex<Vec<Transfer<S>>>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct Transfer<S> {
+    which: Which,
+    ticket: Ticket,
+    lanes: mpsc::Sender<Session<S>>,
+    replaced: Stopper,
+    pulse: Pulse,
+}
+
+/// What tells transfers apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Which {
+    /// With whom.
+    pub(super) peer: PeerId,
+    /// Its id; the same when it is dialled again.
+    pub(super) transfer: TransferId,
+    /// What stands for its outermost names.
+    pub(super) set: [u8; 32],
+}
+
+/// When the other side was last heard.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse(Arc<Mutex<Instant>>);
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    /// It is heard now.
+    pub(super) fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transfer's place among those under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place<S> {
+    shared: Arc<Shared<S>>,
+    which: Which,
+    pub(super) ticket: Ticket,
+    /// Turned on when the same transfer comes again.
+    pub(super) replaced: Stop,
+}
+
+impl<S> Clone for Underway<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Default for Underway<S> {
+    fn default() -> Self {
+        Self(Arc::new(Shared { transfers: Mutex::default(), ended: Notify::new() }))
+    }
+}
+
+impl<S> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Transfer<S>>> {
+        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Underway<S> {
+    /// Takes a place. A transfer of the same names from the same peer ends first, where this is the
+    /// same one dialled again, or where nothing has been heard of it for [`SILENT`]; one that is alive
+    /// goes on beside this one. Connections that attach go to `lanes`. `None` where the system gives no
+    /// randomness.
+    pub(super) async fn enter(&self, which: Which, pulse: Pulse, lanes: mpsc::Sender<Session<S>>) -> Option<Place<S>> {
+        let begun = Instant::now();
+        while begun.elapsed() < SILENT + ENDING && self.is_in_the_way(which, begun) {
+            let _ = timeout(LOOK, self.0.ended.notified()).await;
+        }
+        let mut ticket = Ticket([0; 16]);
+        aws_lc_rs::rand::fill(&mut ticket.0).ok()?;
+        let stopper = Stopper::new();
+        let replaced = stopper.listen();
+        let transfer = Transfer { which, ticket, lanes, replaced: stopper, pulse };
+        self.0.lock().push(transfer);
+        Some(Place { shared: self.0.clone(), which, ticket, replaced })
+    }
+
+    /// Whether an earlier connection of this transfer has yet to end; tells it to.
+    fn is_in_the_way(&self, which: Which, begun: Instant) -> bool {
+        let transfers = self.0.lock();
+        let same = |other: &&Transfer<S>| other.which.peer == which.peer && other.which.set == which.set;
+        let Some(other) = transfers.iter().find(same) else { return false };
+        let heard = other.pulse.last();
+        if other.which.transfer == which.transfer || heard.elapsed() > SILENT {
+            other.replaced.stop();
+            return true;
+        }
+        heard <= begun
+    }
+
+    /// Attaches a connection to a transfer with this peer; gives it back where there is no such
+    /// transfer, the ticket is another's, or there are enough.
+    ///
+    /// # Errors
+    /// The connection.
+    pub fn attach(&self, transfer: TransferId, ticket: Ticket, session: Session<S>) -> Result<(), Box<Session<S>>> {
+        let transfers = self.0.lock();
+        let peer = session.peer.id();
+        let found = transfers.iter().find(|other| {
+            let fits = aws_lc_rs::constant_time::verify_slices_are_equal(&other.ticket.0, &ticket.0).is_ok();
+            other.which.peer == peer && other.which.transfer == transfer && fits
+        });
+        match found {
+            Some(found) => found.lanes.try_send(session).map_err(|refused| Box::new(refused.into_inner())),
+            None => Err(Box::new(session)),
+        }
+    }
+}
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.shared.lock().retain(|other| other.ticket != self.ticket || other.which != self.which);
+        self.shared.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn which(transfer: TransferId) -> Which {
+        Which { peer: PeerId::of_public_key(&[1; 32]), transfer, set: [7; 32] }
+    }
+
+    async fn enter(underway: Underway<()>, transfer: TransferId, pulse: Pulse) -> Place<()> {
+        underway.enter(which(transfer), pulse, mpsc::channel(1).0).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_transfer_takes_the_place_of_its_lost_connection() {
+        let (underway, transfer) = (Underway::default(), TransferId::new());
+        let mut lost = enter(underway.clone(), transfer, Pulse::new()).await;
+        let again = tokio::spawn(enter(underway, transfer, Pulse::new()));
+        lost.replaced.stopped().await;
+        assert!(!again.is_finished());
+        drop(lost);
+        again.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_one_gives_way_and_a_living_one_does_not() {
+        let underway = Underway::default();
+        let mut silent = enter(underway.clone(), TransferId::new(), Pulse::new()).await;
+        let pulse = Pulse::new();
+        let again = tokio::spawn(enter(underway.clone(), TransferId::new(), pulse.clone()));
+        silent.replaced.stopped().await;
+        drop(silent);
+        let living = again.await.unwrap();
+        pulse.beat();
+        let beside = tokio::spawn(enter(underway, TransferId::new(), Pulse::new()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        pulse.beat();
+        beside.await.unwrap();
+        assert!(!living.replaced.is_stopped());
+    }
+}

@@ -1,0 +1,218 @@
+//! A proxy between two nodes that does to their bytes what bad lines, and worse, do.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+/// How long a line on which something happened may be silent, both ways, before it is cut: what
+/// was lost leaves both sides waiting, and their own patience is tried elsewhere.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a second segment is waited for, to be put before the first.
+const NEXT_SEGMENT: Duration = Duration::from_millis(200);
+
+/// Which way bytes go: to the node that was dialled, or back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    There,
+    Back,
+}
+
+/// What happens on a line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mishap {
+    /// It ends, in good order, both ways.
+    Cut,
+    /// It is reset, both ways.
+    Reset,
+    /// It ends this way only.
+    Truncated,
+    /// Nothing is carried any more, either way, and nobody is told.
+    Dead,
+    /// One bit becomes another.
+    Flipped { bit: u8 },
+    /// A segment of at most so many bytes comes twice.
+    Twice { most: usize },
+    /// Two segments change places.
+    Swapped { most: usize },
+    /// A segment never comes.
+    Lost { most: usize },
+    /// Everything from here on comes later.
+    Late { by: Duration },
+}
+
+/// A mishap to one connection: which way, and after how many bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trouble {
+    pub(crate) way: Way,
+    pub(crate) after: u64,
+    pub(crate) what: Mishap,
+}
+
+/// A proxy for as many connections as come.
+pub(crate) struct Proxy {
+    port: u16,
+}
+
+impl Proxy {
+    /// Relays to `port` on this machine. The first connections have these troubles, one each; all
+    /// later ones have none.
+    pub(crate) fn to(port: u16, troubles: Vec<Trouble>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let mut troubles = troubles.into_iter();
+        std::thread::spawn(move || {
+            while let Ok((near, _)) = listener.accept() {
+                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
+                Line::between(near, far, troubles.next());
+            }
+        });
+        Self { port: own }
+    }
+
+    /// Where to dial, as it is typed.
+    pub(crate) fn at(&self) -> String {
+        format!("[127.0.0.1:{}]", self.port)
+    }
+}
+
+/// One way of one connection.
+struct Line {
+    from: TcpStream,
+    to: TcpStream,
+    both: Arc<Both>,
+}
+
+/// What both ways of a connection share.
+struct Both {
+    /// When something last came, whichever way.
+    heard: Mutex<Instant>,
+    /// Whether it ends without a good-bye.
+    reset: AtomicBool,
+    /// Whether what comes is swallowed.
+    dead: AtomicBool,
+}
+
+impl Line {
+    /// Relays both ways until both have ended.
+    fn between(near: TcpStream, far: TcpStream, trouble: Option<Trouble>) {
+        let both = Arc::new(Both {
+            heard: Mutex::new(Instant::now()),
+            reset: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+        });
+        for way in [Way::There, Way::Back] {
+            let (near, far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            let (from, to) = if way == Way::There { (near, far) } else { (far, near) };
+            let line = Self { from, to, both: both.clone() };
+            let trouble = trouble.filter(|trouble| trouble.way == way);
+            // A line that fails is one that ends.
+            std::thread::spawn(move || line.carry(trouble).or_else(|_| line.close(Shutdown::Both)));
+        }
+    }
+
+    fn carry(&self, trouble: Option<Trouble>) -> io::Result<()> {
+        let Some(Trouble { after, what, .. }) = trouble else { return self.carry_bytes(u64::MAX) };
+        self.carry_bytes(after)?;
+        match what {
+            Mishap::Cut => return self.close(Shutdown::Both),
+            Mishap::Reset => return self.reset(),
+            Mishap::Truncated => {
+                self.to.shutdown(Shutdown::Write)?;
+                return io::copy(&mut &self.from, &mut io::sink()).map(drop);
+            }
+            Mishap::Dead => {
+                self.both.dead.store(true, Ordering::Release);
+                return io::copy(&mut &self.from, &mut io::sink()).map(drop);
+            }
+            Mishap::Flipped { bit } => {
+                let mut byte = self.segment(1)?;
+                byte.iter_mut().for_each(|byte| *byte ^= 1 << bit);
+                self.pass(&byte)?;
+            }
+            Mishap::Twice { most } => {
+                let segment = self.segment(most)?;
+                self.pass(&segment)?;
+                self.pass(&segment)?;
+            }
+            Mishap::Swapped { most } => {
+                let first = self.segment(most)?;
+                self.from.set_read_timeout(Some(NEXT_SEGMENT))?;
+                let second = self.segment(most).unwrap_or_default();
+                self.pass(&second)?;
+                self.pass(&first)?;
+            }
+            Mishap::Lost { most } => drop(self.segment(most)?),
+            Mishap::Late { by } => std::thread::sleep(by),
+        }
+        self.carry_while_alive()
+    }
+
+    /// Carries so many bytes, or all until the end.
+    fn carry_bytes(&self, most: u64) -> io::Result<()> {
+        let mut left = most;
+        while left > 0 {
+            let segment = self.segment(left.min(64 * 1024) as usize)?;
+            if segment.is_empty() {
+                return self.close(Shutdown::Write);
+            }
+            left -= segment.len() as u64;
+            self.pass(&segment)?;
+        }
+        Ok(())
+    }
+
+    /// Carries what is left until the end, or until nothing has come for too long.
+    fn carry_while_alive(&self) -> io::Result<()> {
+        self.from.set_read_timeout(Some(SILENCE))?;
+        loop {
+            match self.segment(64 * 1024) {
+                Ok(segment) if segment.is_empty() => return self.close(Shutdown::Write),
+                Ok(segment) => self.pass(&segment)?,
+                Err(_) if self.both.heard.lock().unwrap().elapsed() < SILENCE => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What comes next, at most so many bytes; nothing at the end.
+    fn segment(&self, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let read = (&self.from).read(&mut bytes)?;
+        bytes.truncate(read);
+        *self.both.heard.lock().unwrap() = Instant::now();
+        Ok(bytes)
+    }
+
+    fn pass(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.both.dead.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        (&self.to).write_all(bytes)
+    }
+
+    /// Has both sockets reset as soon as both ways have let go of them.
+    fn reset(&self) -> io::Result<()> {
+        self.both.reset.store(true, Ordering::Release);
+        for end in [&self.from, &self.to] {
+            SockRef::from(end).set_linger(Some(Duration::ZERO))?;
+            end.shutdown(Shutdown::Read)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what goes on from here, or both ways at once.
+    fn close(&self, how: Shutdown) -> io::Result<()> {
+        if self.both.reset.load(Ordering::Acquire) || self.both.dead.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if how == Shutdown::Both {
+            let _ = self.from.shutdown(how);
+        }
+        self.to.shutdown(how)
+    }
+}
