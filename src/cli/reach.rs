@@ -362,6 +362,8 @@ fn unreachable(shown: &str, at: SocketAddr, fault: &DialFault) -> Failure {
             failure(Exit::Identity).cause("another machine has its address now").hint("ftx peers shows who is where")
         }
         DialFault::Myself => failure(Exit::Usage).hint("ftx peers shows the others"),
-        DialFault::Other(_) => failure(Exit::Unreachable),
+        DialFault::Other(_) => failure(Exit::Unreachable)
+            .cause("it was stopped just then, or the network dropped")
+            .hint("type the same again"),
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::tls::{Link, Tls, TlsFault};
+use crate::base::fault::plain;
 use crate::base::id::PeerId;
 
 /// How long after one address the next is tried, too (as RFC 8305 does).
@@ -42,7 +43,7 @@ pub enum DialFault {
     #[error("that is this node itself")]
     Myself,
     /// Something else.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Other(#[source] io::Error),
 }
 
@@ -103,7 +104,6 @@ pub async fn dial(
 
 async fn reach(tls: &Tls, address: SocketAddr, expected: Option<PeerId>) -> Result<Link, DialFault> {
     let tcp = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| DialFault::TimedOut)?.map_err(connect)?;
-    tcp.set_nodelay(true).map_err(DialFault::Other)?;
     let link = tls.connect(tcp, HANDSHAKE).await.map_err(|fault| match fault {
         TlsFault::Foreign => DialFault::Foreign,
         TlsFault::Slow => DialFault::TimedOut,

@@ -21,6 +21,8 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::key::{Key, PublicKey};
+use super::socket;
+use crate::base::fault::plain;
 
 /// What both sides offer as application protocol (RFC 7301).
 const ALPN: &[u8] = b"ftx/1";
@@ -66,7 +68,7 @@ pub enum TlsFault {
     #[error("the other side did not finish the handshake")]
     Slow,
     /// The handshake failed otherwise.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed: {}", plain(.0))]
     Failed(#[source] io::Error),
 }
 
@@ -116,6 +118,7 @@ impl Tls {
     /// # Errors
     /// See [`TlsFault`].
     pub async fn connect(&self, tcp: TcpStream, patience: std::time::Duration) -> Result<Link, TlsFault> {
+        socket::prepare(&tcp);
         let address = tcp.peer_addr().map_err(TlsFault::Failed)?;
         let name = ServerName::try_from("ftx").map_err(|_| TlsFault::Foreign)?;
         let stream = self.connector.connect(name, BufReader::with_capacity(SOCKET_READ, tcp));
@@ -128,6 +131,7 @@ impl Tls {
     /// # Errors
     /// See [`TlsFault`].
     pub async fn accept(&self, tcp: TcpStream, patience: std::time::Duration) -> Result<Link, TlsFault> {
+        socket::prepare(&tcp);
         let address = tcp.peer_addr().map_err(TlsFault::Failed)?;
         let stream = self.acceptor.accept(BufReader::with_capacity(SOCKET_READ, tcp));
         let stream = timeout(patience, stream).await.map_err(|_| TlsFault::Slow)?.map_err(fault)?;

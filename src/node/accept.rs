@@ -54,7 +54,6 @@ fn hung_up(error: &io::Error) -> bool {
 
 async fn connection(node: Arc<Node>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
     let Ok(address) = tcp.peer_addr() else { return };
-    let _ = tcp.set_nodelay(true);
     match node.tls.accept(tcp, HANDSHAKE).await {
         Ok(link) => {
             counted.proven();

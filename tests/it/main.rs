@@ -28,6 +28,7 @@ mod odd_names;
 #[cfg(unix)]
 mod output;
 mod policy;
+#[cfg(unix)]
 mod proxy;
 mod pull;
 mod push;

@@ -59,7 +59,7 @@ fn push_badly(bob: &Home, (alice, node): (&Home, &Node), dice: &mut Dice, top: &
     assert!(seen.wrong(&whole).is_empty(), "{:?}: {what}", seen.wrong(&whole));
     match ran.code {
         Some(0) => assert!(seen.missing(&whole).is_empty(), "{:?}: {what}", seen.missing(&whole)),
-        Some(code) if HONEST.contains(&code) => assert!(!ran.failure().contains("os error"), "{what}"),
+        Some(code) if HONEST.contains(&code) => is_clear(&ran.failure()),
         _ => panic!("{what}"),
     }
     bob.run(&["push", top, &node.at()]).done();
@@ -68,6 +68,13 @@ fn push_badly(bob: &Home, (alice, node): (&Home, &Node), dice: &mut Dice, top: &
     until(&format!("the staging is gone: {what}"), gone);
     bob.remove(top);
     alice.remove(&format!("inbox/{top}"));
+}
+
+/// That a failure says what it is, why, and nothing in the words of the system.
+#[track_caller]
+fn is_clear(failure: &str) {
+    let said = failure.split(" | ").take(2).all(|part| !part.is_empty());
+    assert!(said && !failure.contains("os error"), "{failure}");
 }
 
 /// As behind a cable that was pulled: both sides notice it by nothing but silence.

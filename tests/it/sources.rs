@@ -96,7 +96,6 @@ fn a_file_that_is_written_over_while_it_is_sent_is_told_and_not_placed() {
 }
 
 /// What is open stays what it was, whatever gets its name.
-#[cfg(unix)]
 #[test]
 fn a_file_that_is_replaced_or_deleted_while_it_is_sent_arrives_as_it_was() {
     let replace = |bob: &Home| {
@@ -125,7 +124,6 @@ fn a_file_that_is_another_by_its_turn_is_told_and_the_rest_arrives() {
 }
 
 /// Nor is anything fetched through what has taken its place.
-#[cfg(unix)]
 #[test]
 fn a_file_that_is_a_link_by_its_turn_is_not_followed() {
     let (ran, bob, alice) = push_while(|bob| {

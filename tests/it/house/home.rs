@@ -65,6 +65,7 @@ impl Home {
     }
 
     /// Removes a folder in it with everything below.
+    #[cfg(unix)]
     pub(crate) fn remove(&self, below: &str) {
         fs::remove_dir_all(self.path(below)).unwrap();
     }

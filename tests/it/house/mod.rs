@@ -1,14 +1,18 @@
 //! What tests are made of: homes, nodes, commands, a person at a terminal, peers that misbehave.
 
 pub(crate) mod dam;
+#[cfg(unix)]
 pub(crate) mod dice;
+#[cfg(unix)]
 pub(crate) mod forest;
 pub(crate) mod home;
 pub(crate) mod hostile;
 #[cfg(target_os = "linux")]
 pub(crate) mod lan;
 pub(crate) mod process;
+#[cfg(unix)]
 pub(crate) mod proxy;
+#[cfg(unix)]
 pub(crate) mod sluice;
 #[cfg(unix)]
 pub(crate) mod terminal;
