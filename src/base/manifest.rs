@@ -40,10 +40,14 @@ impl Stamp {
         base?.checked_add(Duration::from_nanos(u64::from(self.nanos.min(999_999_999))))
     }
 
-    /// Whether a file that was given the time `given` may show this one: the same, or the same in
-    /// whole seconds where the file system keeps no finer ones.
+    /// Whether a file that was given the time `given` may show this one: the same, or as much of it
+    /// as a file system keeps.
     pub fn shows(self, given: Self) -> bool {
-        self.seconds == given.seconds && (self.nanos == given.nanos || self.nanos == 0)
+        // All of it; NTFS; UDF and others; exFAT; HFS+ and older ones.
+        let kept = [1, 100, 1_000, 10_000_000, 1_000_000_000].map(|grain| given.nanos / grain * grain);
+        // FAT keeps every other second.
+        let on_fat = self.nanos == 0 && self.seconds == given.seconds - given.seconds.rem_euclid(2);
+        on_fat || (self.seconds == given.seconds && kept.contains(&self.nanos))
     }
 }
 
@@ -185,7 +189,7 @@ impl Have {
 pub enum Outcome {
     /// Verified, synced, in place under its own name.
     Placed,
-    /// The same, under another name: something else has its own.
+    /// The same, under another name: something else has its own, or the file system cannot hold it.
     PlacedAs(RelPath),
     /// One with the same bytes was there before; nothing was written.
     Equal,
@@ -218,6 +222,18 @@ mod tests {
         fn a_stamp_survives_the_system_clock(seconds in -4_000_000_000i64..4_000_000_000, nanos in 0u32..1_000_000_000) {
             let stamp = Stamp { seconds, nanos };
             prop_assert_eq!(Stamp::of(stamp.to_system().unwrap()), stamp);
+        }
+    }
+
+    #[test]
+    fn a_time_is_known_again_by_what_a_file_system_kept_of_it() {
+        let given = Stamp { seconds: 1_000_000_001, nanos: 123_456_789 };
+        for (seconds, nanos) in [(1, 123_456_789), (1, 123_456_700), (1, 123_456_000), (1, 120_000_000), (1, 0), (0, 0)]
+        {
+            assert!(Stamp { seconds: 1_000_000_000 + seconds, nanos }.shows(given), "{seconds} {nanos}");
+        }
+        for (seconds, nanos) in [(1, 123_456_788), (1, 100_000_000), (2, 0), (0, 123_456_789), (2, 123_456_789)] {
+            assert!(!Stamp { seconds: 1_000_000_000 + seconds, nanos }.shows(given), "{seconds} {nanos}");
         }
     }
 

@@ -266,6 +266,20 @@ impl LinkTarget {
         Ok(Self(text.to_owned()))
     }
 
+    /// Takes the text of one of our own links: NFC, without the parts that mean nothing, as in
+    /// `./x/`.
+    ///
+    /// # Errors
+    /// What makes it absolute, odd or too long.
+    pub fn from_local(text: &str) -> Result<Self, PathFault> {
+        if text.starts_with('/') {
+            return Err(PathFault::Character);
+        }
+        let normal: String = text.nfc().collect();
+        let parts: Vec<&str> = normal.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Self::parse(&parts.join("/"))
+    }
+
     /// Whether a link at `place` still points inside `place`'s outermost folder.
     pub fn stays_inside(&self, place: &RelPath) -> bool {
         let climbs = self.0.split('/').take_while(|part| *part == "..").count();
@@ -350,6 +364,16 @@ mod tests {
         assert!(!inside("/etc/passwd"));
         assert!(!inside("b/../../../x"));
         assert!(!LinkTarget::parse("b").unwrap().stays_inside(&RelPath::parse("top").unwrap()));
+    }
+
+    #[test]
+    fn our_own_links_lose_what_means_nothing() {
+        let own = |text| LinkTarget::from_local(text).map(|target| target.as_str().to_owned());
+        assert_eq!(own("./a//b/./c/").unwrap(), "a/b/c");
+        assert_eq!(own("../e\u{301}").unwrap(), "../\u{e9}");
+        for bad in ["", ".", "/", "/etc/passwd", "a/../b"] {
+            assert!(own(bad).is_err(), "{bad:?}");
+        }
     }
 
     proptest! {

@@ -37,6 +37,7 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
     for left_out in passed.iter().filter_map(Passed::left_out).chain(&preview.left_out) {
         printer.note(&format!("  would not send {left_out}"));
     }
+    super::report::left_out(printer, passed);
     let mut parts = vec![format!("{} ({})", count(files, "file", "files"), bytes(moving))];
     if there > 0 {
         parts.push(format!("{there} already there (same size and time)"));

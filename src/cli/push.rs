@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use ignore::gitignore::Gitignore;
 use tokio::task::JoinSet;
 
 use super::context::Context;
@@ -16,6 +17,7 @@ use super::redial::Connecting;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
 use crate::base::text::PeerText;
+use crate::disk::excludes::{Excludes, Ignored};
 use crate::disk::source::{Item, Source};
 use crate::flow::outgoing::{Audience, Equality, Manner, Outgoing};
 use crate::flow::pack::Compress;
@@ -31,7 +33,9 @@ use crate::flow::pack::Compress;
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
     ftx push slides.pdf alice,bob,carol\n  ftx push slides.pdf --all\n  \
-    pg_dump school | ftx push - --as school.sql lab-pc\n  ftx push --text 'https://example.org/paper' alice-laptop"
+    pg_dump school | ftx push - --as school.sql lab-pc\n  \
+    ftx push my-project/ lab-pc --gitignore --exclude '*.log'\n  \
+    ftx push --text 'https://example.org/paper' alice-laptop"
 )]
 pub struct Push {
     /// What to send, and last, to whom
@@ -51,6 +55,14 @@ pub struct Push {
     /// Send this text, as a small file
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
+    /// Leave out what this glob matches, written as in a .gitignore of each folder that is sent
+    /// (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Leave out what git ignores, and .git: by .gitignore and .ignore files, .git/info/exclude
+    /// and core.excludesFile
+    #[arg(long)]
+    pub gitignore: bool,
     /// Send nothing; show what would be sent
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -209,5 +221,21 @@ fn source(paths: &[OsString], command: Push) -> Result<Source, Failure> {
         let own = Path::new(path).file_name().unwrap_or(path);
         Fault::new(fault.kind, format!("{}: {fault}", PeerText::new(own.to_string_lossy())))
     });
-    Ok(Source::new(items).without(unreadable.collect()))
+    let source = Source::new(items).without(unreadable.collect()).excluding(excludes(&command)?);
+    if source.names().next().is_none() {
+        return Err(Failure::new(Exit::Other, "--exclude leaves out everything that is named; nothing was sent"));
+    }
+    Ok(source)
+}
+
+fn excludes(command: &Push) -> Result<Excludes, Failure> {
+    Excludes::new(&command.exclude, ignored(command.gitignore)).map_err(|fault| {
+        Failure::new(Exit::Usage, format!("--exclude: {fault}")).hint("for example: --exclude '*.o' --exclude target/")
+    })
+}
+
+/// What `--gitignore` stands for. Where git has a list for this user is read here: it depends on
+/// the home folder.
+fn ignored(gitignore: bool) -> Ignored {
+    if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
 }

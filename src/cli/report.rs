@@ -183,7 +183,7 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             Outcome::PlacedAs(path)
                 if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
             {
-                tell(format!("{} was taken; it is now {path}", entry.path), Grave::No);
+                tell(format!("{} is there as {path}", entry.path), Grave::No);
             }
             Outcome::Skipped if entry.kind != EntryKind::Directory => {
                 tell(format!("{} skipped: another of that name stays", entry.path), Grave::No);
@@ -201,10 +201,27 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
         match passed {
             Passed::Unreadable { fault } => tell(format!("not sent: {fault}"), Grave::Yes),
             Passed::Special { fault } | Passed::Renamed { fault } => tell(fault.to_string(), Grave::No),
+            Passed::Excluded { .. } => {}
         }
     }
     if more > 0 {
         printer.warn(&format!("and {more} more; --json names all"));
+    }
+    left_out(printer, passed);
+}
+
+/// How much is not sent because somebody asked for it; in detail, what.
+pub fn left_out(printer: &Printer, passed: &[Passed]) {
+    let mut excluded = 0;
+    for passed in passed {
+        if let Passed::Excluded { fault } = passed {
+            excluded += 1;
+            printer.detail(&format!("left out: {fault}"));
+        }
+    }
+    if excluded > 0 {
+        let what = count(excluded, "file or folder", "files and folders");
+        printer.note(&format!("{what} left out, as asked (-v names them)"));
     }
 }
 
@@ -213,17 +230,27 @@ pub fn unreadable(passed: &[Passed]) -> usize {
     passed.iter().filter(|passed| matches!(passed, Passed::Unreadable { .. })).count()
 }
 
+/// What was left out because somebody asked for it.
+fn excluded(passed: &[Passed]) -> impl Iterator<Item = &str> {
+    passed.iter().filter_map(|passed| match passed {
+        Passed::Excluded { fault } => Some(fault.text.as_raw()),
+        _ => None,
+    })
+}
+
 /// A finished transfer for programs.
 pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let entries: Vec<Value> = summary.each().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
     let unchecked = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Skipped);
     let all_checked = !summary.outcomes.iter().any(unchecked);
     let verified = verdict(summary, passed) == Verdict::Verified && all_checked;
-    let passed = passed.iter().map(|passed| match passed {
-        Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => fault,
+    let excluded: Vec<&str> = excluded(passed).collect();
+    let passed = passed.iter().filter_map(|passed| match passed {
+        Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => Some(fault),
+        Passed::Excluded { .. } => None,
     });
     let notes: Vec<&str> = passed.chain(&summary.left_out).map(|fault| fault.text.as_raw()).collect();
-    json!({
+    let mut object = json!({
         "event": event,
         "peer": peer(with),
         "transfer": summary.transfer.to_string(),
@@ -234,7 +261,11 @@ pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], to
         "seconds": took.as_secs_f64(),
         "entries": entries,
         "notes": notes,
-    })
+    });
+    if !excluded.is_empty() {
+        object["excluded"] = json!(excluded);
+    }
+    object
 }
 
 fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {

@@ -12,6 +12,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fit::{self, Case};
 use crate::base::digest::{ChunkHash, chunks_of};
 use crate::base::manifest::Stamp;
 use crate::base::path::RelPath;
@@ -130,13 +131,13 @@ impl Drop for Journal {
 }
 
 /// Reads what a journal says; one that is none says nothing.
-pub(super) fn load(mut file: &File) -> io::Result<HashMap<RelPath, Kept>> {
+pub(super) fn load(mut file: &File, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(parse(&bytes, boot()))
+    Ok(parse(&bytes, boot(), case))
 }
 
-fn parse(bytes: &[u8], boot: [u8; 16]) -> HashMap<RelPath, Kept> {
+fn parse(bytes: &[u8], boot: [u8; 16], case: Case) -> HashMap<RelPath, Kept> {
     let Some(rest) = bytes.strip_prefix(&MAGIC).filter(|rest| rest.len() >= 16) else {
         return HashMap::new();
     };
@@ -146,7 +147,7 @@ fn parse(bytes: &[u8], boot: [u8; 16]) -> HashMap<RelPath, Kept> {
         let synced = records.iter().rposition(|r| *r == Record::Synced).unwrap_or(0);
         records.truncate(synced);
     }
-    replay(records)
+    replay(records, case)
 }
 
 fn records(mut rest: &[u8]) -> Vec<Record> {
@@ -167,12 +168,19 @@ fn records(mut rest: &[u8]) -> Vec<Record> {
     records
 }
 
-fn replay(records: Vec<Record>) -> HashMap<RelPath, Kept> {
+fn replay(records: Vec<Record>, case: Case) -> HashMap<RelPath, Kept> {
     let mut paths = HashMap::new();
+    let mut spelt: HashMap<String, RelPath> = HashMap::new();
     let mut kept: HashMap<RelPath, Kept> = HashMap::new();
     for record in records {
         match record {
             Record::File { file, path, size, modified } => {
+                // Under whichever spelling: what was written last is what is there.
+                if case == Case::Folded
+                    && let Some(before) = spelt.insert(fit::key(case, &path), path.clone())
+                {
+                    kept.remove(&before);
+                }
                 kept.insert(path.clone(), Kept { size, modified, chunks: Vec::new() });
                 paths.insert(file, path);
             }
@@ -231,32 +239,52 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back() {
-        assert_eq!(chunks(&parse(&written(false), boot())), [true, false, true]);
+        assert_eq!(chunks(&parse(&written(false), boot(), Case::Kept)), [true, false, true]);
     }
 
     #[test]
     fn after_a_reboot_only_what_was_synced_counts() {
-        assert_eq!(chunks(&parse(&written(true), [0; 16])), [false, false, true]);
-        assert!(parse(&written(false), [0; 16]).is_empty());
+        assert_eq!(chunks(&parse(&written(true), [0; 16], Case::Kept)), [false, false, true]);
+        assert!(parse(&written(false), [0; 16], Case::Kept).is_empty());
     }
 
     #[test]
     fn a_journal_begun_from_another_says_the_same() {
-        let kept = parse(&written(false), boot());
+        let kept = parse(&written(false), boot(), Case::Kept);
         let mut file = tempfile::tempfile().unwrap();
         Journal::begin(file.try_clone().unwrap(), &kept).unwrap();
         file.rewind().unwrap();
-        assert_eq!(load(&file).unwrap(), kept);
+        assert_eq!(load(&file, Case::Kept).unwrap(), kept);
+    }
+
+    #[test]
+    fn of_two_spellings_of_one_file_only_the_later_is_believed() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut journal = Journal::begin(file.try_clone().unwrap(), &HashMap::new()).unwrap();
+        for path in ["t/a", "t/A"] {
+            let number = journal.start(&RelPath::parse(path).unwrap(), 3 << 20, WHEN).unwrap();
+            journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
+        }
+        drop(journal);
+        let mut paths = |case| {
+            file.rewind().unwrap();
+            let mut paths: Vec<_> = load(&file, case).unwrap().into_keys().map(|path| path.to_string()).collect();
+            paths.sort();
+            paths
+        };
+        assert_eq!(paths(Case::Kept), ["t/A", "t/a"]);
+        assert_eq!(paths(Case::Folded), ["t/A"]);
     }
 
     #[test]
     fn what_is_forgotten_is_no_longer_said() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut journal = Journal::begin(file.try_clone().unwrap(), &parse(&written(false), boot())).unwrap();
+        let mut journal =
+            Journal::begin(file.try_clone().unwrap(), &parse(&written(false), boot(), Case::Kept)).unwrap();
         journal.forget(&RelPath::parse("tree/a.iso").unwrap()).unwrap();
         journal.flush().unwrap();
         file.rewind().unwrap();
-        assert!(chunks(&load(&file).unwrap()).is_empty());
+        assert!(chunks(&load(&file, Case::Kept).unwrap()).is_empty());
     }
 
     /// A pipe that nobody reads takes some bytes and then no more, as a full disk does.
@@ -279,7 +307,7 @@ mod tests {
             std::thread::yield_now();
         }
         drop(journal);
-        let kept = parse(&reading.join().unwrap().unwrap(), boot());
+        let kept = parse(&reading.join().unwrap().unwrap(), boot(), Case::Kept);
         assert_eq!(chunks(&kept), [true; 20_000]);
     }
 
@@ -288,7 +316,7 @@ mod tests {
         fn a_cut_journal_never_says_more_than_the_whole(cut in 0usize..400) {
             let whole = written(true);
             let cut = cut.min(whole.len());
-            let kept = parse(&whole[..cut], boot());
+            let kept = parse(&whole[..cut], boot(), Case::Kept);
             prop_assert!(chunks(&kept).iter().filter(|c| **c).count() <= 2);
         }
 
@@ -297,7 +325,7 @@ mod tests {
             let mut bytes = written(false);
             let at = at.min(bytes.len() - 1);
             bytes[at] ^= flip;
-            for kept in parse(&bytes, boot()).values() {
+            for kept in parse(&bytes, boot(), Case::Kept).values() {
                 for (index, hash) in kept.chunks.iter().enumerate() {
                     prop_assert!(hash.is_none_or(|h| h == ChunkHash([index as u8; 32])));
                 }

@@ -1,14 +1,23 @@
 //! Files below one root: reading what is sent, staging what comes, putting it into place, and our
 //! own small files. Everything here blocks; call it from threads.
 
+pub mod excludes;
+mod fit;
 pub mod folder;
 mod journal;
+mod mode;
 pub mod partial;
 pub mod peek;
+mod place;
 pub mod reader;
 pub mod root;
 mod settle;
 pub mod source;
+mod sparse;
+mod staging;
 pub mod state;
 mod walk;
 pub mod writer;
+
+/// Most numbered names tried: `name (1)` to `name (999)`.
+const MOST_NUMBERS: u32 = 999;

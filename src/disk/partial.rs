@@ -1,56 +1,29 @@
-//! Staging: where a transfer's verified chunks wait until everything is there.
-//!
-//! Below the receiver's folder, `.ftx-partial/<key>/` holds `lock`, `journal` and `data`, the tree
-//! as it comes. The key is made of who sends and of the outermost names, so that the same command
-//! again finds what it left. Only the sender it came from can go on with it.
+//! One transfer that comes: what is there of each of its entries, and what has come. Verified chunks
+//! wait in staging until everything is there.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
-use std::fs::{File, TryLockError};
 use std::hash::BuildHasher;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::{Dir, OpenOptions};
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
-
-use super::journal::{self, Journal, Kept};
+use super::fit::Fit;
+use super::place::{Found, Place};
 use super::root::{Folders, Missing, Root};
-use super::settle;
+use super::settle::{Leftovers, Settled, Settling};
+use super::staging::Area;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
-use crate::base::fault::{Fault, FaultKind};
+use crate::base::fault::Fault;
 use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome};
 use crate::base::path::RelPath;
-
-/// The folder for staging, in every folder that receives.
-pub const STAGING: &str = ".ftx-partial";
-
-/// How often staging is opened again where it was cleared just then.
-const MOST_TRIES: u32 = 20;
-
-/// How long another transfer of the same is waited for: mostly its connection is lost and it only
-/// notes what it has, for the one that waits to go on with.
-const ENDING: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether that has ended.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// How long what a transfer left is kept for somebody to go on with.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// One transfer's staging.
 #[derive(Debug)]
 pub struct Partial {
     pub(super) root: Root,
-    pub(super) area_name: String,
-    pub(super) data: Arc<Dir>,
-    pub(super) kept: HashMap<RelPath, Kept>,
-    pub(super) journal: Mutex<Journal>,
+    pub(super) area: Area,
+    pub(super) fit: Mutex<Fit>,
     pub(super) slots: Mutex<Vec<Slot>>,
     pub(super) names: Mutex<HashSet<u64>>,
     pub(super) hasher: RandomState,
@@ -63,13 +36,21 @@ pub struct Partial {
     settling: AtomicBool,
     /// Whether it has been left: the folder may be another transfer's by now.
     left: AtomicBool,
-    _lock: File,
 }
 
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: Entry,
+    /// Where it goes, if not to its own path: see [`Fit`].
+    pub(super) elsewhere: Option<Box<RelPath>>,
     pub(super) state: State,
+}
+
+impl Slot {
+    /// Where it goes.
+    pub(super) fn local(&self) -> &RelPath {
+        self.elsewhere.as_deref().unwrap_or(&self.entry.path)
+    }
 }
 
 #[derive(Debug)]
@@ -81,11 +62,11 @@ pub(super) enum State {
     /// All there and verified.
     Staged(EntryDigest),
     /// An equal file is in place.
-    Equal,
+    Equal(Found),
     /// Something else is in place, and stays.
     Skipped,
     /// A file with the same bytes is in place.
-    Same(EntryDigest),
+    Same(EntryDigest, Found),
     /// It will not come.
     Failed(Fault),
 }
@@ -96,12 +77,14 @@ pub(super) struct Work {
     pub(super) chunks: Vec<Option<ChunkHash>>,
     pub(super) got: usize,
     pub(super) bytes: u64,
+    /// Whether an earlier try left some of it.
+    pub(super) resumed: bool,
     /// A chunk of a pipe that is not a whole one: only the last may be.
     pub(super) short: Option<u32>,
     pub(super) number: Option<u32>,
     pub(super) end: Option<End>,
-    /// The digest of a file in place that may be the same.
-    pub(super) candidate: Option<EntryDigest>,
+    /// A file in place that may be the same, and its digest.
+    pub(super) candidate: Option<(EntryDigest, Found)>,
 }
 
 /// What the sender says of an entry when it is through.
@@ -125,74 +108,11 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn open(root: &Root, sender: PeerId, set: &[u8; 32], transfer: TransferId) -> Result<Self, Fault> {
-        let key = area_of(sender, set);
-        let doing = format!("preparing {}", root.shown().join(STAGING).display());
-        let open = |name: &str| {
-            // A transfer that ends just now may clear the folder under our hands.
-            let mut tries = 0;
-            loop {
-                match Self::open_area(root, name) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MOST_TRIES => tries += 1,
-                    opened => return opened,
-                }
-            }
-        };
-        let end = Instant::now() + ENDING;
-        let opened = loop {
-            match open(&key) {
-                Ok(None) if Instant::now() < end => std::thread::sleep(LOOK),
-                Ok(None) => break open(&format!("{key}-{transfer}")),
-                opened => break opened,
-            }
-        };
-        match opened {
-            Ok(Some(partial)) => Ok(partial),
-            Ok(None) => Err(Fault::new(FaultKind::Busy, "the same transfer is under way already")),
-            Err(error) => Err(Fault::disk(doing, &error)),
-        }
-    }
-
-    /// `None` where somebody else is using it.
-    fn open_area(root: &Root, name: &str) -> io::Result<Option<Self>> {
-        let staging = private_folder(root.dir(), STAGING)?;
-        // What cannot be cleared now is left for another time.
-        let _ = clear_old(&staging, SystemTime::now());
-        let area = private_folder(&staging, name)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).follow(FollowSymlinks::No);
-        let lock = area.open_with("lock", &options)?.into_std();
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        // Whoever had it before may have cleared it: then this is a lock on nothing.
-        area.symlink_metadata("lock")?;
-        let kept = match area.open_with("journal", &super::root::read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std())?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
-            // What cannot be read now is not worthless.
-            Err(error) => return Err(error),
-        };
-        if kept.is_empty() && area.symlink_metadata("data").is_ok() {
-            // Bytes that no journal speaks for are worth nothing.
-            area.remove_dir_all("data")?;
-        }
-        let data = private_folder(&area, "data")?;
-        if !kept.is_empty() {
-            // The new journal says that all of this is on the disk.
-            sync_all_below(&data)?;
-        }
-        options.truncate(true);
-        let fresh = area.open_with("journal.new", &options)?.into_std();
-        let journal = Journal::begin(fresh, &kept)?;
-        area.rename("journal.new", &area, "journal")?;
-        Ok(Some(Self {
+        let area = Area::open(root, sender, set, transfer)?;
+        Ok(Self {
             root: root.clone(),
-            area_name: name.to_owned(),
-            data: Arc::new(data),
-            kept,
-            journal: Mutex::new(journal),
+            fit: Mutex::new(Fit::new(area.system)),
+            area,
             slots: Mutex::default(),
             names: Mutex::default(),
             hasher: RandomState::new(),
@@ -202,8 +122,7 @@ impl Partial {
             by_content: AtomicBool::new(false),
             settling: AtomicBool::new(false),
             left: AtomicBool::new(false),
-            _lock: lock,
-        }))
+        })
     }
 
     /// From now on, what is in place is equal only if its bytes are.
@@ -216,9 +135,8 @@ impl Partial {
     /// # Errors
     /// A disk fault.
     pub fn admit(&self, page: Vec<Entry>) -> Result<Vec<Have>, Fault> {
-        let by_content = self.by_content.load(Ordering::Relaxed);
-        let mut there = settle::Place::new(&self.root);
-        let mut staged = Folders::new(self.data.clone());
+        let mut there = Place::new(&self.root);
+        let mut staged = Folders::new(self.area.data.clone());
         let mut haves = Vec::with_capacity(page.len());
         let mut slots = Vec::with_capacity(page.len());
         let mut begun_anew = false;
@@ -227,59 +145,67 @@ impl Partial {
             if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
                 return Err(Fault::protocol(format!("{} is offered twice", entry.path)));
             }
-            if !self.kept.is_empty() {
-                self.clear_other_kind(&entry, &mut staged)?;
+            let elsewhere = lock(&self.fit).elsewhere(&entry)?;
+            let local = elsewhere.as_deref().unwrap_or(&entry.path);
+            if !self.area.kept.is_empty() {
+                self.clear_other_kind(&entry.kind, local, &mut staged)?;
             }
-            let is_file = matches!(entry.kind, EntryKind::File { .. });
-            let candidate = if by_content && is_file { there.digest_of(&entry) } else { None };
-            let state = match &entry.kind {
-                EntryKind::Directory | EntryKind::Link { .. } => State::Plain,
-                EntryKind::File { .. } if !by_content && there.has_equal(&entry) => State::Equal,
-                _ if candidate.is_none() && there.keeps_other(&entry.path) => State::Skipped,
-                EntryKind::File { .. } => {
-                    let mut work = self.resume(&entry, &mut staged)?;
-                    if work.got == 0 {
-                        work.candidate = candidate;
-                    }
-                    State::Open(Box::new(work))
-                }
-                EntryKind::Stream => State::Open(Box::default()),
-            };
-            if matches!(&state, State::Open(work) if work.got == 0) && self.kept.contains_key(&entry.path) {
+            let state = self.look(&entry.kind, local, &mut there, &mut staged)?;
+            if matches!(&state, State::Open(work) if work.got == 0) && self.area.may_be_anothers(local) {
                 begun_anew = true;
-                let noted = lock(&self.journal).forget(&entry.path);
+                let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;
             }
             haves.push(match &state {
-                State::Equal => Have::Equal,
+                State::Equal(_) => Have::Equal,
                 State::Skipped => Have::Skipped,
                 State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
-                State::Open(work) => work.candidate.map_or(Have::Nothing, Have::Digest),
+                State::Open(work) => work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest)),
                 _ => Have::Nothing,
             });
             if !matches!(state, State::Open(_)) {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
-            slots.push(Slot { entry, state });
+            slots.push(Slot { entry, elsewhere, state });
         }
         if begun_anew {
             // What the journal said of the old bytes must be gone before there are new ones, also
             // after a power cut.
-            self.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
+            self.area.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
         }
         lock(&self.slots).extend(slots);
         Ok(haves)
     }
 
-    /// Removes what an earlier try staged at an entry's path where that is of another kind, or where
+    /// What is there of an entry that goes to `local`.
+    fn look(&self, kind: &EntryKind, local: &RelPath, there: &mut Place, staged: &mut Folders) -> Result<State, Fault> {
+        if matches!(kind, EntryKind::Directory | EntryKind::Link { .. }) {
+            return Ok(State::Plain);
+        }
+        let by_content = self.by_content.load(Ordering::Relaxed);
+        if !by_content && let Some(found) = there.equal(kind, local) {
+            return Ok(State::Equal(found));
+        }
+        let candidate = if by_content { there.digest_of(kind, local) } else { None };
+        if candidate.is_none() && there.keeps_other(local) {
+            return Ok(State::Skipped);
+        }
+        let mut work = self.resume(kind, local, staged)?;
+        if work.got == 0 {
+            work.candidate = candidate;
+        }
+        Ok(State::Open(Box::new(work)))
+    }
+
+    /// Removes what an earlier try staged at an entry's place where that is of another kind, or where
     /// it begins anew anyway.
-    fn clear_other_kind(&self, entry: &Entry, staged: &mut Folders) -> Result<(), Fault> {
-        let name = entry.path.file_name();
-        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(()) };
+    fn clear_other_kind(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<(), Fault> {
+        let name = local.file_name();
+        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(()) };
         let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
-        let fits = match entry.kind {
+        let fits = match kind {
             EntryKind::Directory => there.is_dir(),
-            EntryKind::File { .. } => there.is_file() && self.kept.contains_key(&entry.path),
+            EntryKind::File { .. } => there.is_file() && self.area.kept.contains_key(local),
             EntryKind::Stream => false,
             EntryKind::Link { .. } => there.is_symlink(),
         };
@@ -288,17 +214,17 @@ impl Partial {
             (false, true) => dir.remove_dir_all(name.as_str()),
             (false, false) => dir.remove_file(name.as_str()),
         };
-        cleared.map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))
+        cleared.map_err(|e| Fault::disk(format!("starting {local} over"), &e))
     }
 
     /// What the journal has of a file, if it still is the same file and its bytes are still there.
-    fn resume(&self, entry: &Entry, staged: &mut Folders) -> Result<Work, Fault> {
-        let EntryKind::File { size, modified, .. } = entry.kind else { return Ok(Work::default()) };
+    fn resume(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<Work, Fault> {
+        let EntryKind::File { size, modified, .. } = *kind else { return Ok(Work::default()) };
         // Grows with what comes, not with what is announced.
         let mut work = Work::default();
-        let Some(kept) = self.kept.get(&entry.path) else { return Ok(work) };
-        let name = entry.path.file_name();
-        let Ok(dir) = staged.holding(&entry.path, Missing::Fail) else { return Ok(work) };
+        let Some(kept) = self.area.kept.get(local) else { return Ok(work) };
+        let name = local.file_name();
+        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
         let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
         if kept.size == size && kept.modified == modified {
             work.chunks = vec![None; kept.chunks.len()];
@@ -311,8 +237,9 @@ impl Partial {
                 }
             }
         }
+        work.resumed = work.got > 0;
         if work.got == 0 && length.is_some() {
-            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {} over", entry.path), &e))?;
+            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
         }
         Ok(work)
     }
@@ -332,11 +259,11 @@ impl Partial {
         if self.settling.load(Ordering::Acquire) {
             return true;
         }
-        if is_fresh(&self.area_name) {
+        if self.area.is_fresh() {
             return false;
         }
         // Also what has not been offered again yet.
-        if !self.kept.is_empty() {
+        if !self.area.kept.is_empty() {
             return true;
         }
         // A pipe begins anew each time: what came of it is worth nothing.
@@ -358,12 +285,16 @@ impl Partial {
         let slots = std::mem::take(&mut *lock(&self.slots));
         let mut same = Vec::new();
         let mut entries = Vec::with_capacity(slots.len());
-        for Slot { entry, state } in slots {
+        for Slot { entry, elsewhere, state } in slots {
             let (outcome, digest) = match state {
                 State::Plain => (Outcome::Placed, None),
                 State::Staged(digest) => (Outcome::Placed, Some(digest)),
-                State::Equal => (Outcome::Unchanged, None),
-                State::Same(digest) => {
+                State::Equal(found) => {
+                    found.correct(&self.root);
+                    (Outcome::Unchanged, None)
+                }
+                State::Same(digest, found) => {
+                    found.correct(&self.root);
                     same.push((entries.len(), digest));
                     (Outcome::Equal, None)
                 }
@@ -371,41 +302,26 @@ impl Partial {
                 State::Failed(fault) => (Outcome::Failed(fault), None),
                 State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
             };
-            entries.push((entry, outcome, digest));
+            entries.push(Settled { entry, elsewhere, outcome, digest });
         }
-        let odd = !self.kept.is_empty() || entries.iter().any(|(_, outcome, _)| !outcome.is_good());
-        let mut settling = settle::Settling::new(&self.root, self.data.clone());
-        settling.run(&mut entries, if odd { settle::Leftovers::Possible } else { settle::Leftovers::None })?;
+        let odd = !self.area.kept.is_empty() || entries.iter().any(|settled| !settled.outcome.is_good());
+        let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case());
+        settling.run(&mut entries, if odd { Leftovers::Possible } else { Leftovers::None })?;
         // Of these nothing was staged.
-        same.into_iter().for_each(|(place, digest)| entries[place].2 = Some(digest));
+        same.into_iter().for_each(|(place, digest)| entries[place].digest = Some(digest));
         // Losing the leftovers' removal loses nothing: what is there is in place.
-        let _ = self.clear();
-        Ok(entries)
-    }
-
-    fn clear(&self) -> io::Result<()> {
-        let staging = self.root.dir().open_dir_nofollow(STAGING)?;
-        staging.remove_dir_all(&self.area_name)?;
-        // Fails, as it should, while another transfer is using it.
-        self.root.dir().remove_dir(STAGING)
+        let _ = self.area.clear();
+        Ok(entries.into_iter().map(|settled| (settled.entry, settled.outcome, settled.digest)).collect())
     }
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Release);
         if self.holds_something() {
-            let _ = self.checkpoint();
+            let _ = self.area.checkpoint();
         } else {
-            let _ = self.clear();
+            let _ = self.area.clear();
         }
-    }
-
-    /// Makes everything staged, and the journal's word on it, survive a power cut.
-    pub(super) fn checkpoint(&self) -> io::Result<()> {
-        // Nothing is noted between the sync and the word that it has been.
-        let mut journal = lock(&self.journal);
-        sync_all_below(&self.data)?;
-        journal.synced()
     }
 }
 
@@ -413,86 +329,9 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.left.load(Ordering::Acquire) && !self.holds_something() {
-            let _ = self.clear();
+            let _ = self.area.clear();
         }
     }
-}
-
-/// Makes everything written below a folder durable with one call where the system has it.
-pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{Mode, OFlags, openat, syncfs};
-        let open = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(syncfs(open)?)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        for entry in dir.entries()? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                sync_all_below(&entry.open_dir()?)?;
-            } else if kind.is_file() {
-                entry.open_with(OpenOptions::new().read(true).write(true))?.sync_all()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The folder in staging for what `sender` sends under the names that `set` stands for.
-pub(super) fn area_of(sender: PeerId, set: &[u8; 32]) -> String {
-    let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
-    HEXLOWER.encode(&key[..16])
-}
-
-/// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
-/// what we did not make, stays.
-fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
-    for area in staging.entries()? {
-        let own = area?.file_name();
-        let Some(name) = own.to_str().filter(|name| is_key(name)) else { continue };
-        let Ok(area) = staging.open_dir_nofollow(name) else { continue };
-        let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
-        let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
-        let Ok(lock) = area.open_with("lock", &super::root::read_nofollow()).map(cap_std::fs::File::into_std) else {
-            continue;
-        };
-        // Held until it is gone: nobody goes on with it meanwhile.
-        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.try_lock().is_ok() {
-            staging.remove_dir_all(name)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a folder in staging is one transfer's alone: no later one will look for it.
-fn is_fresh(name: &str) -> bool {
-    name.contains('-')
-}
-
-/// Whether a folder in staging is named as we name them: 32 hexadecimal digits, perhaps with a
-/// transfer's id behind them.
-fn is_key(name: &str) -> bool {
-    let key = name.split('-').next().unwrap_or(name);
-    key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
-    let mut builder = cap_std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use cap_std::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    #[cfg(not(unix))]
-    let _ = &mut builder;
-    match dir.create_dir_with(name, &builder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    dir.open_dir_nofollow(name)
 }
 
 pub(super) fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {

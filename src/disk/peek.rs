@@ -1,13 +1,16 @@
 //! What a transfer would find in place, without taking it up.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use cap_fs_ext::DirExt;
 
+use super::fit::{FileSystem, Fit};
 use super::journal::{self, Kept};
-use super::partial::{STAGING, area_of, runs};
+use super::partial::{lock, runs};
+use super::place::Place;
 use super::root::{Root, read_nofollow};
-use super::settle::Place;
+use super::staging::{STAGING, area_of};
 use crate::base::id::PeerId;
 use crate::base::manifest::{Entry, EntryKind, Have};
 use crate::base::path::RelPath;
@@ -17,34 +20,45 @@ use crate::base::path::RelPath;
 pub struct Peek {
     root: Root,
     kept: HashMap<RelPath, Kept>,
+    fit: Mutex<Fit>,
 }
 
 impl Peek {
     /// A look at what `sender` would find who sends the names that `set` stands for.
     pub fn open(root: &Root, sender: PeerId, set: &[u8; 32]) -> Self {
         let staging = root.dir().open_dir_nofollow(STAGING);
-        let area = staging.and_then(|staging| staging.open_dir_nofollow(area_of(sender, set)));
-        let journal = area.and_then(|area| area.open_with("journal", &read_nofollow()));
-        let kept = journal.and_then(|journal| journal::load(&journal.into_std())).unwrap_or_default();
-        Self { root: root.clone(), kept }
+        let area = staging.and_then(|staging| staging.open_dir_nofollow(area_of(sender, set))).ok();
+        // To probe it properly something would have to be written: where this is wrong about names
+        // that do not fit, the preview is wrong about these.
+        let system = FileSystem::guess(area.as_ref());
+        let journal = area.and_then(|area| area.open_with("journal", &read_nofollow()).ok());
+        let kept = journal.and_then(|journal| journal::load(&journal.into_std(), system.case).ok()).unwrap_or_default();
+        Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system)) }
     }
 
-    /// What is there of each entry; `by_content`, only the same bytes are equal.
+    /// What is there of each entry of the next page; `by_content`, only the same bytes are equal.
     pub fn haves(&self, page: &[Entry], by_content: bool) -> Vec<Have> {
         let mut there = Place::new(&self.root);
-        let have = |entry: &Entry| match entry.kind {
-            EntryKind::File { .. } if !by_content && there.has_equal(entry) => Have::Equal,
-            EntryKind::File { size, modified, .. } => match self.kept.get(&entry.path) {
+        let have = |entry: &Entry| {
+            let Ok(elsewhere) = lock(&self.fit).elsewhere(entry) else { return Have::Nothing };
+            self.have(entry, elsewhere.as_deref().unwrap_or(&entry.path), by_content, &mut there)
+        };
+        page.iter().map(have).collect()
+    }
+
+    fn have(&self, entry: &Entry, local: &RelPath, by_content: bool, there: &mut Place) -> Have {
+        match entry.kind {
+            EntryKind::File { .. } if !by_content && there.equal(&entry.kind, local).is_some() => Have::Equal,
+            EntryKind::File { size, modified, .. } => match self.kept.get(local) {
                 Some(kept) if kept.size == size && kept.modified == modified => Have::Chunks(runs(&kept.chunks)),
-                _ => match by_content.then(|| there.digest_of(entry)).flatten() {
-                    Some(digest) => Have::Digest(digest),
-                    None if there.keeps_other(&entry.path) => Have::Skipped,
+                _ => match by_content.then(|| there.digest_of(&entry.kind, local)).flatten() {
+                    Some((digest, _)) => Have::Digest(digest),
+                    None if there.keeps_other(local) => Have::Skipped,
                     None => Have::Nothing,
                 },
             },
-            EntryKind::Stream if there.keeps_other(&entry.path) => Have::Skipped,
+            EntryKind::Stream if there.keeps_other(local) => Have::Skipped,
             _ => Have::Nothing,
-        };
-        page.iter().map(have).collect()
+        }
     }
 }

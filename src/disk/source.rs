@@ -9,6 +9,8 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
+use super::excludes::{Excludes, Rules};
+use super::mode::is_executable;
 use super::reader::Reader;
 use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
@@ -28,6 +30,8 @@ pub enum Item {
         local: PathBuf,
         /// Under which name it travels.
         name: Name,
+        /// The path of the folder it is in, where somebody named it.
+        above: Option<Arc<Path>>,
         /// Its own name where that cannot travel.
         own: Option<PeerText>,
     },
@@ -72,7 +76,8 @@ impl Item {
         } else {
             return Err(Fault::new(FaultKind::NotFound, "neither a file nor a folder"));
         }
-        Ok(Self::Path { within: Arc::new(within), local: PathBuf::from(file), name, own })
+        let (local, above) = (PathBuf::from(file), Some(Arc::from(parent)));
+        Ok(Self::Path { within: Arc::new(within), local, name, own, above })
     }
 
     /// A path below a shared folder, `None` for the whole of it under the share's name. A link
@@ -85,7 +90,7 @@ impl Item {
             Some(path) => (root.dir().canonicalize(path.as_str())?, path.file_name()),
             None => (PathBuf::from("."), share.clone()),
         };
-        Ok(Self::Path { within: root.dir().clone(), local, name, own: None })
+        Ok(Self::Path { within: root.dir().clone(), local, name, own: None, above: None })
     }
 
     fn name(&self) -> &Name {
@@ -96,8 +101,9 @@ impl Item {
 
     fn renamed(self, name: Name) -> Self {
         match self {
-            Self::Path { within, local, own, name: before } => {
-                Self::Path { within, local, name, own: own.or_else(|| Some(shown(before.as_str().as_ref()))) }
+            Self::Path { within, local, own, above, name: before } => {
+                let own = own.or_else(|| Some(shown(before.as_str().as_ref())));
+                Self::Path { within, local, name, own, above }
             }
             Self::Stdin { .. } => Self::Stdin { name },
             Self::Text { bytes, .. } => Self::Text { name, bytes },
@@ -112,6 +118,9 @@ pub struct Source {
     /// What is not sent, and why, before anything is walked.
     unreadable: Vec<Fault>,
     private: Option<FileId>,
+    excludes: Excludes,
+    /// Items that are left out themselves.
+    excluded: Vec<Name>,
 }
 
 /// Which file, whatever its name: device and inode. Systems without them have none.
@@ -153,14 +162,20 @@ pub enum Passed {
         /// Its name here and its name there.
         fault: Fault,
     },
+    /// It is left out because somebody asked for it.
+    Excluded {
+        /// What.
+        fault: Fault,
+    },
 }
 
 impl Passed {
-    /// What is not sent, and why; nothing, where it is sent under another name.
+    /// What is not sent, and why; nothing, where it is sent under another name, or where nobody
+    /// wants it sent.
     pub fn left_out(&self) -> Option<&Fault> {
         match self {
             Self::Unreadable { fault } | Self::Special { fault } => Some(fault),
-            Self::Renamed { .. } => None,
+            Self::Renamed { .. } | Self::Excluded { .. } => None,
         }
     }
 }
@@ -177,7 +192,8 @@ impl Source {
                 if name == own { item } else { item.renamed(name) }
             })
             .collect();
-        Self { items, unreadable: Vec::new(), private: None }
+        let excludes = Excludes::default();
+        Self { items, unreadable: Vec::new(), private: None, excludes, excluded: Vec::new() }
     }
 
     /// Tells, as of something in a tree, that these were to be sent and cannot be read.
@@ -202,6 +218,20 @@ impl Source {
         Self { private, ..self }
     }
 
+    /// Leaves out what `excludes` says.
+    #[must_use]
+    pub fn excluding(mut self, excludes: Excludes) -> Self {
+        for item in std::mem::take(&mut self.items) {
+            match &item {
+                Item::Path { within, local, name, .. } if is_excluded(within, local, &excludes) => {
+                    self.excluded.push(name.clone());
+                }
+                _ => self.items.push(item),
+            }
+        }
+        Self { excludes, ..self }
+    }
+
     /// The names of the items.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.items.iter().map(Item::name)
@@ -215,8 +245,11 @@ impl Source {
     /// Goes through everything, folders before what is in them, names in order. `each` says
     /// whether to go on.
     pub fn walk(&self, mut each: impl FnMut(Result<Found, Passed>) -> Go) {
-        for fault in &self.unreadable {
-            if each(Err(Passed::Unreadable { fault: fault.clone() })) == Go::Stop {
+        let unreadable = self.unreadable.iter().map(|fault| Passed::Unreadable { fault: fault.clone() });
+        let excluded = self.excluded.iter();
+        let excluded = excluded.map(|name| Passed::Excluded { fault: Fault::new(FaultKind::Other, name.to_string()) });
+        for passed in unreadable.chain(excluded) {
+            if each(Err(passed)) == Go::Stop {
                 return;
             }
         }
@@ -236,8 +269,9 @@ impl Source {
                     let kind = EntryKind::File { size: bytes.len() as u64, modified: now, executable: false };
                     each(Ok(Found { entry: Entry { path, kind }, place }))
                 }
-                Item::Path { within, local, .. } => {
-                    walk_path(within, local, path, (index as u32, self.private), &mut each)
+                Item::Path { within, local, above, .. } => {
+                    let rules = Rules::above(&self.excludes, above.as_deref());
+                    walk_path(within, local, path, (index as u32, self.private), rules, &mut each)
                 }
             };
             if go == Go::Stop {
@@ -271,6 +305,11 @@ impl Source {
             }
         }
     }
+}
+
+fn is_excluded(within: &Dir, local: &Path, excludes: &Excludes) -> bool {
+    let is_folder = within.symlink_metadata(local).is_ok_and(|metadata| metadata.is_dir());
+    local.file_name().is_some_and(|name| excludes.name_out(name, is_folder))
 }
 
 /// A name of this system, for a screen.
@@ -307,19 +346,8 @@ pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
     EntryKind::File {
         size: metadata.len(),
         modified: metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std())),
-        executable: executable(metadata),
+        executable: is_executable(metadata),
     }
-}
-
-#[cfg(unix)]
-fn executable(metadata: &Metadata) -> bool {
-    use cap_std::fs::MetadataExt;
-    metadata.mode() & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-fn executable(_: &Metadata) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Walking one item's tree, folders before what is in them, names in order.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
+use super::excludes::Rules;
 use super::source::{FileId, Found, Go, Passed, Place, entry_kind, shown, unused};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
@@ -17,6 +19,7 @@ pub(super) fn walk_path(
     local: &Path,
     path: RelPath,
     (item, private): (u32, Option<FileId>),
+    mut rules: Rules,
     each: &mut impl FnMut(Result<Found, Passed>) -> Go,
 ) -> Go {
     let unreadable = |error: &io::Error| Passed::Unreadable { fault: Fault::disk(&path, error) };
@@ -36,7 +39,10 @@ pub(super) fn walk_path(
         return each(Ok(Found { entry: Entry { path, kind }, place: Place { item, local: None } }));
     }
     match within.open_dir(local) {
-        Ok(dir) => Walk { item, private, each }.folder(&dir, path, None),
+        Ok(dir) => {
+            rules.begin(&dir, local.as_os_str());
+            Walk { item, private, rules, each }.folder(&dir, path, None)
+        }
         Err(error) => each(Err(unreadable(&error))),
     }
 }
@@ -45,6 +51,7 @@ pub(super) fn walk_path(
 struct Walk<'a, F> {
     item: u32,
     private: Option<FileId>,
+    rules: Rules,
     each: &'a mut F,
 }
 
@@ -74,7 +81,8 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
         }
         children.sort_by_key(DirEntry::file_name);
-        let mut taken = HashSet::new();
+        // Whoever has a name that travels keeps it, whatever others have to be called.
+        let mut taken: HashSet<Name> = children.iter().filter_map(|child| as_it_is(&child.file_name())).collect();
         for child in children {
             if child.file_name().to_str().is_some_and(is_reserved) {
                 continue;
@@ -95,9 +103,12 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         taken: &mut HashSet<Name>,
     ) -> Go {
         let own = child.file_name();
-        let typed = own.to_string_lossy();
-        let (wanted, rewritten) = Name::from_local(&typed);
-        let name = unused(&wanted, taken);
+        let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
+        if self.rules.leave_out(&own, is_folder) {
+            let text = format!("{above}/{}{}", shown(&own), if is_folder { "/" } else { "" });
+            return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
+        }
+        let (name, rewritten) = name_for(&own, taken);
         let path = match above.join(&name) {
             Ok(path) => path,
             Err(error) => {
@@ -105,9 +116,8 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
                 return (self.each)(Err(Passed::Unreadable { fault }));
             }
         };
-        if rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none() {
-            let from = shown(&own);
-            let fault = Fault::new(FaultKind::Other, format!("{above}/{from} is sent as {name}"));
+        if rewritten == Rewritten::Yes {
+            let fault = Fault::new(FaultKind::Other, format!("{above}/{} is sent as {name}", shown(&own)));
             if (self.each)(Err(Passed::Renamed { fault })) == Go::Stop {
                 return Go::Stop;
             }
@@ -116,7 +126,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         let differs = local_above.is_some() || own.to_str() != Some(name.as_str());
         let local: Option<PathBuf> = differs.then(|| match local_above {
             Some(above) => above.join(&own),
-            None => above.components().skip(1).map(std::ffi::OsStr::new).chain([own.as_os_str()]).collect(),
+            None => above.components().skip(1).map(OsStr::new).chain([own.as_os_str()]).collect(),
         });
         let metadata = match child.metadata() {
             Ok(metadata) => metadata,
@@ -127,7 +137,12 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         }
         if metadata.is_dir() {
             return match child.open_dir() {
-                Ok(dir) => self.folder(&dir, path, local.as_deref()),
+                Ok(dir) => {
+                    self.rules.enter(&dir, &own);
+                    let go = self.folder(&dir, path, local.as_deref());
+                    self.rules.leave();
+                    go
+                }
                 Err(error) => (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
             };
         }
@@ -137,6 +152,23 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         });
         (self.each)(found)
     }
+}
+
+/// The name that something has here, if it can travel under it.
+fn as_it_is(own: &OsStr) -> Option<Name> {
+    own.to_str().and_then(|own| Name::parse(own).ok())
+}
+
+/// The name under which something travels, and whether that is worth telling: another normal form
+/// alone is not.
+fn name_for(own: &OsStr, taken: &mut HashSet<Name>) -> (Name, Rewritten) {
+    if let Some(name) = as_it_is(own) {
+        return (name, Rewritten::No);
+    }
+    let (wanted, rewritten) = Name::from_local(&own.to_string_lossy());
+    let name = unused(&wanted, taken);
+    let told = rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none();
+    (name, if told { Rewritten::Yes } else { Rewritten::No })
 }
 
 #[cfg(unix)]
@@ -154,7 +186,7 @@ fn withheld(path: &RelPath) -> Passed {
     Passed::Special { fault: Fault::new(FaultKind::Other, format!("{path}: this node's private key; never sent")) }
 }
 
-fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
+fn kind_of(dir: &Dir, own: &OsStr, path: &RelPath, metadata: &Metadata) -> Result<EntryKind, Passed> {
     if metadata.is_file() {
         return Ok(entry_kind(metadata));
     }
@@ -163,7 +195,7 @@ fn kind_of(dir: &Dir, own: &std::ffi::OsStr, path: &RelPath, metadata: &Metadata
         return Err(special("not a file, folder or link; not sent"));
     }
     let target = dir.read_link_contents(own).map_err(|e| Passed::Unreadable { fault: Fault::disk(path, &e) })?;
-    let target = target.to_str().and_then(|text| LinkTarget::parse(text).ok());
+    let target = target.to_str().and_then(|text| LinkTarget::from_local(text).ok());
     match target {
         Some(target) if target.stays_inside(path) => Ok(EntryKind::Link { target }),
         _ => Err(special("a link that leaves its tree; not sent")),

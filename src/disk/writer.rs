@@ -1,15 +1,17 @@
 //! Writing verified chunks into staging.
 
 use std::fs::{File, FileTimes};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::OpenOptions;
 
+use super::mode::set_executable;
 use super::partial::{End, Partial, State, lock, slot};
 use super::root::{Folders, Missing};
+use super::sparse::{self, Ground};
 use crate::base::digest::{CHUNK, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Stamp};
@@ -32,7 +34,7 @@ pub struct Writer {
 impl Writer {
     /// A writer; each thread has its own.
     pub fn new(partial: &Arc<Partial>) -> Self {
-        Self { partial: partial.clone(), folders: Folders::new(partial.data.clone()), open: None }
+        Self { partial: partial.clone(), folders: Folders::new(partial.area.data.clone()), open: None }
     }
 
     /// Writes a chunk of an entry.
@@ -40,16 +42,16 @@ impl Writer {
     /// # Errors
     /// A protocol fault for what was not offered; a disk fault.
     pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
-        let Some(path) = self.expect(entry, chunk)? else { return Ok(()) };
+        let Some((path, ground)) = self.expect(entry, chunk)? else { return Ok(()) };
         let file = self.file(entry, &path)?;
-        let written = file.seek(SeekFrom::Start(chunk.offset())).and_then(|_| file.write_all(chunk.bytes()));
+        let written = sparse::write(file, ground, chunk.offset(), chunk.bytes());
         written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
         self.note(entry, chunk)?;
         let length = chunk.bytes().len() as u64;
         self.partial.bytes.fetch_add(length, Ordering::Relaxed);
         if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
             self.partial.unsynced.store(0, Ordering::Relaxed);
-            self.partial.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
+            self.partial.area.checkpoint().map_err(|error| Fault::disk(format!("syncing {path}"), &error))?;
         }
         Ok(())
     }
@@ -67,8 +69,9 @@ impl Writer {
             if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
                 return Err(Fault::protocol("an entry ended otherwise than announced"));
             }
-            if work.got == 0 && work.candidate == Some(end.digest) {
-                slot.state = State::Same(end.digest);
+            let untouched = work.got == 0;
+            if let Some((_, found)) = work.candidate.take_if(|(digest, _)| untouched && *digest == end.digest) {
+                slot.state = State::Same(end.digest, found);
                 self.partial.entries.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
@@ -76,7 +79,7 @@ impl Writer {
                 return Err(Fault::protocol("an entry ended before its last chunk"));
             }
             work.end = Some(end);
-            (end.size == 0).then(|| slot.entry.path.clone())
+            (end.size == 0).then(|| slot.local().clone())
         };
         if let Some(path) = empty {
             self.file(entry, &path)?;
@@ -100,10 +103,10 @@ impl Writer {
     }
 
     /// Checks that a chunk belongs to what was accepted; says where it goes, if it still matters.
-    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<Option<RelPath>, Fault> {
+    fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<Option<(RelPath, Ground)>, Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slot(&mut slots, entry)?;
-        let path = slot.entry.path.clone();
+        let path = slot.local().clone();
         let work = match &mut slot.state {
             State::Open(work) => work,
             // Given up, by another writer, while this chunk was waiting.
@@ -126,8 +129,8 @@ impl Writer {
         if work.number.is_none()
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
-            let mut journal = lock(&self.partial.journal);
-            let begun_before = self.partial.kept.contains_key(&path);
+            let mut journal = lock(&self.partial.area.journal);
+            let begun_before = self.partial.area.may_be_anothers(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
@@ -139,7 +142,8 @@ impl Writer {
             });
             work.number = Some(number.map_err(|error| Fault::disk("writing the journal", &error))?);
         }
-        Ok(Some(path))
+        let size = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
+        Ok(Some((path, Ground { used: work.resumed, size })))
     }
 
     /// Notes a chunk that has been written.
@@ -164,7 +168,7 @@ impl Writer {
                 work.bytes += chunk.bytes().len() as u64;
             }
             if let Some(number) = work.number {
-                let mut journal = lock(&self.partial.journal);
+                let mut journal = lock(&self.partial.area.journal);
                 let noted = journal.chunk(number, chunk.index(), chunk.hash());
                 // Of large files every chunk is noted at once, so that a killed process loses none.
                 let whole = chunk.bytes().len() as u64 == CHUNK;
@@ -198,7 +202,7 @@ impl Writer {
                 let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
                 State::Failed(Fault::new(FaultKind::Integrity, text))
             };
-            (slot.entry.path.clone(), modified, executable, good.then_some(end.size))
+            (slot.local().clone(), modified, executable, good.then_some(end.size))
         };
         self.partial.entries.fetch_add(1, Ordering::Relaxed);
         let file = self.file(entry, &path)?;
@@ -234,15 +238,10 @@ impl Writer {
 }
 
 fn finish(file: &File, modified: Option<Stamp>, executable: bool) -> io::Result<()> {
-    #[cfg(unix)]
+    // A fresh file is not executable.
     if executable {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata()?.permissions().mode();
-        // Whoever may read it may run it: what the umask took away stays away.
-        file.set_permissions(PermissionsExt::from_mode(mode | ((mode & 0o444) >> 2)))?;
+        set_executable(file, true)?;
     }
-    #[cfg(not(unix))]
-    let _ = executable;
     match modified.and_then(Stamp::to_system) {
         Some(time) => file.set_times(FileTimes::new().set_modified(time)),
         None => Ok(()),

@@ -18,7 +18,6 @@ use super::send::Ledger;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Have};
-use crate::disk::source::Passed;
 use crate::wire::frame::{self, FrameFault};
 use crate::wire::limits::{GREETING, IDLE, KEEP_ALIVE};
 use crate::wire::message::{Sending, Ticket};
@@ -214,15 +213,12 @@ impl<'a, F: FnMut(usize, &[Entry])> Telling<'a, F> {
 
     fn message(&mut self) -> Option<Sending> {
         let known = self.outgoing.walked().state();
-        if let Some(passed) = known.passed.get(self.passed) {
+        while let Some(passed) = known.passed.get(self.passed) {
             self.passed += 1;
-            return match passed {
-                Passed::Unreadable { fault } | Passed::Special { fault } => Some(Sending::LeftOut(fault.clone())),
-                Passed::Renamed { .. } => {
-                    drop(known);
-                    self.message()
-                }
-            };
+            // What travels under another name, or not because nobody wants it to, is passed over.
+            if let Some(fault) = passed.left_out() {
+                return Some(Sending::LeftOut(fault.clone()));
+            }
         }
         if let Some((first, block)) = known.entries.block_at(self.entries) {
             let (block, end) = (Arc::clone(block), first + block.len());

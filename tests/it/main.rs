@@ -40,3 +40,4 @@ mod sources;
 mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod trees;

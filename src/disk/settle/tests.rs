@@ -6,9 +6,12 @@ use std::path::Path;
 use super::*;
 use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::Have;
+use crate::base::manifest::{Have, Stamp};
 use crate::disk::partial::{End, Partial};
 use crate::disk::writer::Writer;
+
+mod again;
+mod names;
 
 const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
 
@@ -176,33 +179,6 @@ fn a_tree_merges_into_one_that_is_there() {
 }
 
 #[test]
-fn a_second_try_goes_on_where_the_first_stopped() {
-    let home = tempfile::tempdir().unwrap();
-    let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|i| (i % 251) as u8).collect();
-    let entry = file("big.iso", bytes.len());
-    let first = open(home.path());
-    assert_eq!(first.admit(vec![entry.clone()]).unwrap(), [Have::Nothing]);
-    write(&first, 0, &bytes, 1..3).unwrap();
-    first.leave();
-    assert!(!home.path().join("big.iso").exists());
-    drop(first);
-
-    let again = open(home.path());
-    let have = again.admit(vec![entry]).unwrap().remove(0);
-    assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK);
-    write(&again, 0, &bytes, 0..1).unwrap();
-    write(&again, 0, &bytes, 3..4).unwrap();
-    end(&again, 0, &bytes).unwrap();
-    let settled = again.settle().unwrap();
-    assert_eq!(settled[0].1, Outcome::Placed);
-    assert_eq!(fs::read(home.path().join("big.iso")).unwrap(), bytes);
-    let metadata = fs::metadata(home.path().join("big.iso")).unwrap();
-    assert_eq!(Stamp::of(metadata.modified().unwrap()), WHEN);
-    #[cfg(unix)]
-    assert_ne!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100, 0);
-}
-
-#[test]
 fn what_was_not_offered_is_not_written() {
     let home = tempfile::tempdir().unwrap();
     let partial = open(home.path());
@@ -217,23 +193,6 @@ fn what_was_not_offered_is_not_written() {
     let settled = partial.settle().unwrap();
     assert!(settled.iter().all(|(_, outcome, _)| !outcome.is_good()));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn what_an_earlier_try_left_of_a_file_no_longer_offered_is_not_placed() {
-    let home = tempfile::tempdir().unwrap();
-    let first = open(home.path());
-    first.admit(vec![file("t/gone", 3), file("t/stays", 3)]).unwrap();
-    write(&first, 0, b"old", 0..1).unwrap();
-    write(&first, 1, b"abc", 0..1).unwrap();
-    first.leave();
-    drop(first);
-    let again = open(home.path());
-    again.admit(vec![file("t/stays", 3)]).unwrap();
-    end(&again, 0, b"abc").unwrap();
-    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
-    assert_eq!(fs::read(home.path().join("t/stays")).unwrap(), b"abc");
-    assert!(!home.path().join("t/gone").exists());
 }
 
 #[test]
@@ -275,131 +234,6 @@ fn a_digest_that_does_not_fit_leaves_nothing() {
 }
 
 #[test]
-fn what_came_of_a_pipe_is_not_kept() {
-    let home = tempfile::tempdir().unwrap();
-    let partial = open(home.path());
-    let pipe = Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
-    partial.admit(vec![pipe]).unwrap();
-    write(&partial, 0, &vec![1; CHUNK as usize], 0..1).unwrap();
-    partial.leave();
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn what_nobody_goes_on_with_for_a_week_is_cleared_and_nothing_else() {
-    let home = tempfile::tempdir().unwrap();
-    let root = Root::open(home.path()).unwrap();
-    let begin = |set: u8| {
-        let sender = PeerId::of_public_key(&[1; 32]);
-        let partial = Arc::new(Partial::open(&root, sender, &[set; 32], TransferId::new()).unwrap());
-        partial.admit(vec![file("big", 2 * CHUNK as usize)]).unwrap();
-        write(&partial, 0, &vec![set; CHUNK as usize], 0..1).unwrap();
-        partial
-    };
-    let staging = home.path().join(".ftx-partial");
-    let areas = || {
-        let mut names: Vec<_> = fs::read_dir(&staging).unwrap().map(|area| area.unwrap().path()).collect();
-        names.sort();
-        names
-    };
-    let age = |area: &Path| {
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(8 * 24 * 60 * 60);
-        fs::File::options().write(true).open(area.join("journal")).unwrap().set_modified(old).unwrap();
-    };
-    begin(1).leave();
-    let left = areas().remove(0);
-    let used = begin(2);
-    areas().iter().for_each(|area| age(area));
-    fs::create_dir(staging.join("not ours")).unwrap();
-    begin(3).leave();
-    assert!(!left.exists(), "a week is over");
-    assert_eq!(areas().len(), 3, "what is in use, what is new, what is not ours");
-    used.leave();
-}
-
-/// An earlier try left a long file, a pipe and a file where now is a folder.
-#[test]
-fn nothing_of_an_earlier_try_shows_through() {
-    let home = tempfile::tempdir().unwrap();
-    let pipe = || Entry { path: RelPath::parse("pipe").unwrap(), kind: EntryKind::Stream };
-    let first = open(home.path());
-    first.admit(vec![file("big", 2 * CHUNK as usize), pipe(), file("t", 3)]).unwrap();
-    let long = vec![9; CHUNK as usize];
-    for entry in [0, 1] {
-        write(&first, entry, &long, 0..1).unwrap();
-    }
-    write(&first, 2, b"abc", 0..1).unwrap();
-    first.leave();
-    drop(first);
-
-    let again = open(home.path());
-    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
-    again.admit(vec![file("big", 4), pipe(), folder, file("t/x", 1)]).unwrap();
-    for (entry, bytes) in [(0, &b"tiny"[..]), (1, b"short"), (3, b"x")] {
-        write(&again, entry, bytes, 0..1).unwrap();
-        end(&again, entry, bytes).unwrap();
-    }
-    assert!(again.settle().unwrap().iter().all(|(_, outcome, _)| *outcome == Outcome::Placed));
-    assert_eq!(fs::read(home.path().join("big")).unwrap(), b"tiny");
-    assert_eq!(fs::read(home.path().join("pipe")).unwrap(), b"short");
-    assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
-}
-
-/// As a power cut leaves it: after the next start only what was synced counts.
-fn after_a_reboot(home: &Path) {
-    let area = fs::read_dir(home.join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
-    let mut journal = fs::read(area.join("journal")).unwrap();
-    journal[5..21].fill(0);
-    fs::write(area.join("journal"), journal).unwrap();
-}
-
-/// What the journal said of bytes that are gone must not be believed of those in their place.
-#[test]
-fn bytes_of_something_else_are_not_taken_for_those_of_an_earlier_try() {
-    let pipe = Entry { path: RelPath::parse("big").unwrap(), kind: EntryKind::Stream };
-    let size = 2 * CHUNK as usize;
-    let other_time = EntryKind::File { size: size as u64, modified: Stamp { seconds: 1, nanos: 0 }, executable: true };
-    let changed = Entry { path: RelPath::parse("big").unwrap(), kind: other_time };
-    for between in [pipe, changed] {
-        for power_cut in [false, true] {
-            let home = tempfile::tempdir().unwrap();
-            let first = open(home.path());
-            first.admit(vec![file("big", size)]).unwrap();
-            write(&first, 0, &vec![1; size], 0..1).unwrap();
-            first.leave();
-            drop(first);
-            let second = open(home.path());
-            assert_eq!(second.admit(vec![between.clone()]).unwrap(), [Have::Nothing]);
-            write(&second, 0, &vec![2; size], 0..1).unwrap();
-            // Killed: it does not leave in good order.
-            drop(second);
-            if power_cut {
-                after_a_reboot(home.path());
-            }
-            let third = open(home.path());
-            let have = third.admit(vec![file("big", size)]).unwrap();
-            assert_eq!(have, [Have::Nothing], "{:?}, power cut: {power_cut}", between.kind);
-        }
-    }
-}
-
-#[test]
-fn what_was_synced_is_gone_on_with_after_a_power_cut() {
-    let home = tempfile::tempdir().unwrap();
-    let size = 3 * CHUNK as usize;
-    let bytes = vec![1; size];
-    for (chunk, had) in [(0, 0), (1, 1), (2, 2)] {
-        let partial = open(home.path());
-        let have = partial.admit(vec![file("big", size)]).unwrap().remove(0);
-        assert_eq!(have.bytes_of(size as u64), had * CHUNK);
-        write(&partial, 0, &bytes, chunk..chunk + 1).unwrap();
-        partial.leave();
-        drop(partial);
-        after_a_reboot(home.path());
-    }
-}
-
-#[test]
 fn a_settling_that_fails_keeps_what_is_staged() {
     let home = tempfile::tempdir().unwrap();
     let inbox = home.path().join("inbox");
@@ -417,65 +251,6 @@ fn a_settling_that_fails_keeps_what_is_staged() {
     assert!(area.join("hidden").exists());
 }
 
-#[test]
-fn transfers_that_begin_and_end_at_once_do_not_get_in_each_others_way() {
-    let home = tempfile::tempdir().unwrap();
-    let root = Root::open(home.path()).unwrap();
-    std::thread::scope(|scope| {
-        for sender in 0..4 {
-            let root = &root;
-            scope.spawn(move || {
-                for _ in 0..100 {
-                    let id = PeerId::of_public_key(&[sender; 32]);
-                    Partial::open(root, id, &[0; 32], TransferId::new()).unwrap().leave();
-                }
-            });
-        }
-    });
-}
-
-/// A sender that lost its connection is back before the receiver has noticed that it was gone.
-#[test]
-fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
-    let home = tempfile::tempdir().unwrap();
-    let bytes = vec![7; 2 * CHUNK as usize];
-    let first = open(home.path());
-    first.admit(vec![file("big", bytes.len())]).unwrap();
-    write(&first, 0, &bytes, 0..1).unwrap();
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| open(home.path()).admit(vec![file("big", bytes.len())]).unwrap());
-        first.leave();
-        drop(first);
-        assert_eq!(
-            second.join().unwrap(),
-            [Have::Chunks(vec![crate::base::manifest::ChunkRun { first: 0, count: 1 }])]
-        );
-    });
-}
-
-#[test]
-fn what_was_kept_outlives_a_try_that_ends_before_it_is_offered_again() {
-    let home = tempfile::tempdir().unwrap();
-    let bytes = vec![7; 2 * CHUNK as usize];
-    let first = open(home.path());
-    first.admit(vec![file("big", bytes.len())]).unwrap();
-    write(&first, 0, &bytes, 0..1).unwrap();
-    first.leave();
-    drop(first);
-    open(home.path()).leave();
-    drop(open(home.path()));
-    let have = open(home.path()).admit(vec![file("big", bytes.len())]).unwrap();
-    assert!(matches!(have[0], Have::Chunks(_)), "{have:?}");
-}
-
-/// The connection may be gone before its staging is open.
-#[test]
-fn staging_that_nobody_waits_for_any_more_is_cleared() {
-    let home = tempfile::tempdir().unwrap();
-    drop(open(home.path()));
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-}
-
 /// Which another writer may have had in its queue.
 #[test]
 fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
@@ -488,4 +263,38 @@ fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
     write(&partial, 0, &bytes, 1..2).unwrap();
     assert!(matches!(partial.settle().unwrap().remove(0).1, Outcome::Failed(_)));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+/// Whoever compares by content gets the same as whoever compares size and time.
+#[test]
+fn a_file_with_the_same_bytes_stays_and_becomes_as_executable_as_the_one_offered() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("a"), "same").unwrap();
+    let partial = open(home.path());
+    partial.compare_contents();
+    let hash = [ChunkHash::of(b"same")];
+    let digest = EntryDigest::over(4, hash.iter());
+    assert_eq!(partial.admit(vec![file("a", 4)]).unwrap(), [Have::Digest(digest)]);
+    end(&partial, 0, b"same").unwrap();
+    let settled = partial.settle().unwrap().remove(0);
+    assert_eq!((settled.1, settled.2), (Outcome::Equal, Some(digest)));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_ne!(fs::metadata(home.path().join("a")).unwrap().permissions().mode() & 0o100, 0);
+    }
+}
+
+#[test]
+fn a_number_that_has_the_same_bytes_does_not_keep_a_file_from_being_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("a"), "old").unwrap();
+    fs::write(home.path().join("a (1)"), "newer").unwrap();
+    let partial = open_with(home.path(), Conflict::Replace);
+    partial.compare_contents();
+    assert_eq!(partial.admit(vec![file("a", 5)]).unwrap(), [Have::Nothing]);
+    write(&partial, 0, b"newer", 0..1).unwrap();
+    end(&partial, 0, b"newer").unwrap();
+    assert_eq!(partial.settle().unwrap().remove(0).1, Outcome::Replaced);
+    assert_eq!(fs::read(home.path().join("a")).unwrap(), b"newer");
 }

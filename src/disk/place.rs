@@ -1,0 +1,167 @@
+//! What is in place already, in the folder that receives.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, File, Metadata};
+
+use super::MOST_NUMBERS;
+use super::mode::{is_executable, set_executable};
+use super::root::{Conflict, Folders, Missing, Root, read_nofollow};
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
+use crate::base::manifest::{EntryKind, Stamp};
+use crate::base::path::{Name, RelPath};
+
+/// The folder that receives, asked for what is in place already.
+pub(super) struct Place {
+    folders: Folders,
+    conflict: Conflict,
+}
+
+impl Place {
+    pub(super) fn new(root: &Root) -> Self {
+        Self { folders: Folders::new(root.dir().clone()), conflict: root.conflict() }
+    }
+
+    /// The file of this name, or of one of its numbered names, that has the size and time of `kind`.
+    pub(super) fn equal(&mut self, kind: &EntryKind, path: &RelPath) -> Option<Found> {
+        let EntryKind::File { modified, .. } = *kind else { return None };
+        let shows = |there: &Metadata| there.modified().is_ok_and(|t| Stamp::of(t.into_std()).shows(modified));
+        self.first(kind, path, shows).map(|(.., found)| found)
+    }
+
+    /// The file of this name, or of the first of its numbered names, that has the size of `kind`, and
+    /// its digest.
+    pub(super) fn digest_of(&mut self, kind: &EntryKind, path: &RelPath) -> Option<(EntryDigest, Found)> {
+        let (dir, name, found) = self.first(kind, path, |_| true)?;
+        let EntryKind::File { size, .. } = *kind else { return None };
+        let file = dir.open_with(name.as_str(), &read_nofollow()).ok()?;
+        Some((digest(file, size)?, found))
+    }
+
+    /// The first file of the size of `kind` that is `alike`: of this name, or of its numbered names up
+    /// to the first that is missing.
+    fn first(
+        &mut self,
+        kind: &EntryKind,
+        path: &RelPath,
+        alike: impl Fn(&Metadata) -> bool,
+    ) -> Option<(Arc<Dir>, Name, Found)> {
+        let EntryKind::File { size, executable, .. } = *kind else { return None };
+        let dir = self.folders.holding(path, Missing::Fail).ok()?;
+        let name = path.file_name();
+        for n in 0..=MOST_NUMBERS {
+            let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
+            if metadata.is_file() && metadata.len() == size && alike(&metadata) {
+                let differs = is_executable(&metadata) != executable;
+                let found = Found(differs.then(|| Box::new((path.with_file_name(&candidate), executable))));
+                return Some((dir, candidate, found));
+            }
+            if self.conflict == Conflict::Replace && gives_way(&metadata) {
+                // It is replaced, whatever stands beside it under a number.
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether something has this name, or is a file where a folder on the way to it should be,
+    /// and is to stay.
+    pub(super) fn keeps_other(&mut self, path: &RelPath) -> bool {
+        if self.conflict != Conflict::Skip {
+            return false;
+        }
+        match self.folders.holding(path, Missing::Fail) {
+            Ok(dir) => dir.symlink_metadata(path.file_name().as_str()).is_ok(),
+            Err(error) => is_taken(&error),
+        }
+    }
+}
+
+/// An equal file that is in place: where, and whether it is to be executable, if it is not so yet.
+#[derive(Debug)]
+pub(super) struct Found(Option<Box<(RelPath, bool)>>);
+
+impl Found {
+    /// Makes it as executable as the one offered; not where that is not for us to say.
+    pub(super) fn correct(self, root: &Root) {
+        let Some((path, executable)) = self.0.map(|found| *found) else { return };
+        if let Ok(dir) = Folders::new(root.dir().clone()).holding(&path, Missing::Fail) {
+            let _ = set_mode(&dir, &path.file_name(), executable);
+        }
+    }
+}
+
+pub(super) fn set_mode(dir: &Dir, name: &Name, executable: bool) -> io::Result<()> {
+    let file = dir.open_with(name.as_str(), &read_nofollow())?.into_std();
+    set_executable(&file, executable)?;
+    file.sync_all()
+}
+
+/// Whether what is in place may be replaced at all: a file, or a link, which is never followed.
+pub(super) fn gives_way(there: &Metadata) -> bool {
+    there.is_file() || there.is_symlink()
+}
+
+/// Whether a name could not be given because something else has it.
+pub(super) fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+    )
+}
+
+/// The digest of a file, read from its beginning to its end; `None` where that fails.
+fn digest(mut file: File, size: u64) -> Option<EntryDigest> {
+    let (mut hashes, mut read, mut chunk) = (Vec::new(), 0, Vec::new());
+    loop {
+        chunk.clear();
+        read += (&mut file).take(CHUNK).read_to_end(&mut chunk).ok()? as u64;
+        if chunk.is_empty() {
+            return (read == size).then(|| EntryDigest::over(size, hashes.iter()));
+        }
+        hashes.push(ChunkHash::of(&chunk));
+    }
+}
+
+/// Whether two names hold the same: regular files with the same bytes, or links to the same place.
+pub(super) fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Result<bool> {
+    let ours = from.symlink_metadata(name.as_str())?;
+    let Ok(theirs) = to.symlink_metadata(other.as_str()) else { return Ok(false) };
+    if ours.is_symlink() && theirs.is_symlink() {
+        return Ok(from.read_link_contents(name.as_str())? == to.read_link_contents(other.as_str())?);
+    }
+    if !ours.is_file() || !theirs.is_file() || ours.len() != theirs.len() {
+        return Ok(false);
+    }
+    let options = read_nofollow();
+    let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
+    let same = same_bytes(&from.open_with(name.as_str(), &options)?, &theirs)?;
+    #[cfg(unix)]
+    if same {
+        // Whoever wrote it need not have synced it, and ours is dropped for it.
+        theirs.sync_all()?;
+    }
+    Ok(same)
+}
+
+fn same_bytes(mut one: &File, mut two: &File) -> io::Result<bool> {
+    const STRIDE: u64 = 1 << 18;
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    loop {
+        a.clear();
+        b.clear();
+        (&mut one).take(STRIDE).read_to_end(&mut a)?;
+        (&mut two).take(STRIDE).read_to_end(&mut b)?;
+        if a != b {
+            return Ok(false);
+        }
+        if a.is_empty() {
+            return Ok(true);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The folder where one transfer is staged: found, opened, made durable, cleared.
+//!
+//! Below the receiver's folder, `.ftx-partial/<key>/` holds `lock`, `journal` and `data`, the tree
+//! as it comes. The key is made of who sends and of the outermost names, so that the same command
+//! again finds what it left. Only the sender it came from can go on with it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
+use cap_std::fs::{Dir, OpenOptions};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use super::fit::{self, Case, FileSystem};
+use super::journal::{self, Journal, Kept};
+use super::partial::lock;
+use super::root::{Root, read_nofollow};
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::{PeerId, TransferId};
+use crate::base::path::RelPath;
+
+/// The folder for staging, in every folder that receives.
+pub(super) const STAGING: &str = ".ftx-partial";
+
+/// How often staging is opened again where it was cleared just then.
+const MOST_TRIES: u32 = 20;
+
+/// How long another transfer of the same is waited for: mostly its connection is lost and it only
+/// notes what it has, for the one that waits to go on with.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether that has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long what a transfer left is kept for somebody to go on with.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The folder of one transfer in staging, in use by this process.
+#[derive(Debug)]
+pub(super) struct Area {
+    root: Root,
+    name: String,
+    /// What its file system makes of names.
+    pub(super) system: FileSystem,
+    /// The tree as it comes.
+    pub(super) data: Arc<Dir>,
+    /// What an earlier try left, by the path that it is staged under.
+    pub(super) kept: HashMap<RelPath, Kept>,
+    /// The keys of these: see [`spelt`].
+    pub(super) spelt: HashSet<String>,
+    pub(super) journal: Mutex<Journal>,
+    /// Held while this is in use.
+    lock: Mutex<Option<File>>,
+}
+
+impl Area {
+    /// Opens the folder for what `sender` sends under the names that `set` stands for. Where another
+    /// transfer of the same is under way, and does not end soon, a fresh one, which nobody can go
+    /// on with.
+    pub(super) fn open(root: &Root, sender: PeerId, set: &[u8; 32], transfer: TransferId) -> Result<Self, Fault> {
+        let key = area_of(sender, set);
+        let doing = format!("preparing {}", root.shown().join(STAGING).display());
+        let open = |name: &str| {
+            // A transfer that ends just now may clear the folder under our hands.
+            let mut tries = 0;
+            loop {
+                match Self::try_open(root, name) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MOST_TRIES => tries += 1,
+                    opened => return opened,
+                }
+            }
+        };
+        let end = Instant::now() + ENDING;
+        let opened = loop {
+            match open(&key) {
+                Ok(None) if Instant::now() < end => std::thread::sleep(LOOK),
+                Ok(None) => break open(&format!("{key}-{transfer}")),
+                opened => break opened,
+            }
+        };
+        match opened {
+            Ok(Some(area)) => Ok(area),
+            Ok(None) => Err(Fault::new(FaultKind::Busy, "the same transfer is under way already")),
+            Err(error) => Err(Fault::disk(doing, &error)),
+        }
+    }
+
+    /// `None` where somebody else is using it.
+    fn try_open(root: &Root, name: &str) -> io::Result<Option<Self>> {
+        let staging = private_folder(root.dir(), STAGING)?;
+        // What cannot be cleared now is left for another time.
+        let _ = clear_old(&staging, SystemTime::now());
+        let area = private_folder(&staging, name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).follow(FollowSymlinks::No);
+        let lock = area.open_with("lock", &options)?.into_std();
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Whoever had it before may have cleared it: then this is a lock on nothing.
+        area.symlink_metadata("lock")?;
+        let system = FileSystem::probe(&area);
+        let kept = match area.open_with("journal", &read_nofollow()) {
+            Ok(old) => journal::load(&old.into_std(), system.case)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            // What cannot be read now is not worthless.
+            Err(error) => return Err(error),
+        };
+        if kept.is_empty() && area.symlink_metadata("data").is_ok() {
+            // Bytes that no journal speaks for are worth nothing.
+            area.remove_dir_all("data")?;
+        }
+        let data = private_folder(&area, "data")?;
+        if !kept.is_empty() {
+            // The new journal says that all of this is on the disk.
+            sync_all_below(&data)?;
+        }
+        options.truncate(true);
+        let fresh = area.open_with("journal.new", &options)?.into_std();
+        let journal = Journal::begin(fresh, &kept)?;
+        area.rename("journal.new", &area, "journal")?;
+        Ok(Some(Self {
+            root: root.clone(),
+            name: name.to_owned(),
+            system,
+            data: Arc::new(data),
+            spelt: spelt(system.case, &kept),
+            kept,
+            journal: Mutex::new(journal),
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+
+    /// Whether it is one transfer's alone: no later one will look for it.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.name.contains('-')
+    }
+
+    /// Whether an earlier try noted something of this path, or of one that is the same here: what
+    /// begins anew under it must not be taken for that.
+    pub(super) fn may_be_anothers(&self, local: &RelPath) -> bool {
+        self.kept.contains_key(local) || (!self.spelt.is_empty() && self.spelt.contains(&fit::key(Case::Folded, local)))
+    }
+
+    /// Makes everything staged, and the journal's word on it, survive a power cut.
+    pub(super) fn checkpoint(&self) -> io::Result<()> {
+        // Nothing is noted between the sync and the word that it has been.
+        let mut journal = lock(&self.journal);
+        sync_all_below(&self.data)?;
+        journal.synced()
+    }
+
+    /// Removes it with everything in it.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        let staging = self.root.dir().open_dir_nofollow(STAGING)?;
+        if staging.remove_dir_all(&self.name).is_err() {
+            // Some file systems, as NFS, keep what is open in its folder until it is closed.
+            drop(lock(&self.lock).take());
+            staging.remove_dir(&self.name)?;
+        }
+        // Fails, as it should, while another transfer is using it.
+        self.root.dir().remove_dir(STAGING)
+    }
+}
+
+/// Makes everything written below a folder durable with one call where the system has it.
+pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, openat, syncfs};
+        let open = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(syncfs(open)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        for entry in dir.entries()? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                sync_all_below(&entry.open_dir()?)?;
+            } else if kind.is_file() {
+                entry.open_with(OpenOptions::new().read(true).write(true))?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys of what is kept, where the file system holds several spellings as one.
+pub(super) fn spelt(case: Case, kept: &HashMap<RelPath, Kept>) -> HashSet<String> {
+    match case {
+        Case::Kept => HashSet::new(),
+        Case::Folded => kept.keys().map(|path| fit::key(case, path)).collect(),
+    }
+}
+
+/// The folder in staging for what `sender` sends under the names that `set` stands for.
+pub(super) fn area_of(sender: PeerId, set: &[u8; 32]) -> String {
+    let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
+    HEXLOWER.encode(&key[..16])
+}
+
+/// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
+/// what we did not make, stays.
+fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
+    for area in staging.entries()? {
+        let own = area?.file_name();
+        let Some(name) = own.to_str().filter(|name| is_key(name)) else { continue };
+        let Ok(area) = staging.open_dir_nofollow(name) else { continue };
+        let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
+        let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
+        let Ok(lock) = area.open_with("lock", &read_nofollow()).map(cap_std::fs::File::into_std) else {
+            continue;
+        };
+        // Held until it is gone: nobody goes on with it meanwhile.
+        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.try_lock().is_ok() {
+            staging.remove_dir_all(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder in staging is named as we name them: 32 hexadecimal digits, perhaps with a
+/// transfer's id behind them.
+fn is_key(name: &str) -> bool {
+    let key = name.split('-').next().unwrap_or(name);
+    key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
+    let mut builder = cap_std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use cap_std::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    #[cfg(not(unix))]
+    let _ = &mut builder;
+    match dir.create_dir_with(name, &builder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    dir.open_dir_nofollow(name)
+}
