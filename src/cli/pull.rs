@@ -64,11 +64,20 @@ pub struct Pull {
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     let conflict = context.config.conflict(command.on_conflict);
-    let manner = Manner { dry_run: command.dry_run, connecting: command.connecting, limit: Rate::limit(command.limit) };
+    let manner = Manner { connecting: command.connecting, limit: Rate::limit(command.limit) };
     let (wanted, folder) = understand(command.args, command.to)?;
-    let root = Root::open_or_create(&folder)
-        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?
-        .on_conflict(conflict);
+    let opening = |error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
+    if command.dry_run {
+        let root = match Root::open(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            root => Some(root.map_err(opening)?.on_conflict(conflict)),
+        };
+        for (peer, paths) in wanted {
+            look(context, &peer, paths, root.as_ref()).await?;
+        }
+        return Ok(Exit::Done);
+    }
+    let root = Root::open_or_create(&folder).map_err(opening)?.on_conflict(conflict);
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {
@@ -82,7 +91,6 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
 
 /// How everything is fetched.
 struct Manner {
-    dry_run: bool,
     connecting: Connecting,
     limit: Limit,
 }
@@ -125,14 +133,8 @@ async fn from_one(
     manner: &Manner,
 ) -> Result<Exit, Failure> {
     let printer = &context.printer;
-    let mut reached = tokio::select! {
-        reached = reach(context, from) => reached?,
-        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
-    };
+    let mut reached = reach_first(context, from).await?;
     let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
-    if manner.dry_run {
-        return look(context, reached, paths, &root).await;
-    }
     let begun = Instant::now();
     let (progress, watched) = watch::channel(Progress::default());
     let mut redial = Redial::new(context, from, &reached, manner.connecting);
@@ -169,6 +171,13 @@ async fn from_one(
     Ok(of_summary(&summary, 0))
 }
 
+async fn reach_first(context: &Context, from: &PeerRef) -> Result<Reached, Failure> {
+    tokio::select! {
+        reached = reach(context, from) => reached,
+        () = context.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
+    }
+}
+
 /// One connection's try.
 async fn attempt(
     context: &Context,
@@ -185,8 +194,9 @@ async fn attempt(
     receive(session, consent, further, manner.limit.clone(), progress.clone(), context.stop.clone()).await
 }
 
-/// Tells what would be fetched.
-async fn look(context: &Context, reached: Reached, paths: Vec<RelPath>, root: &Root) -> Result<Exit, Failure> {
+/// Tells what would be fetched; nothing is there yet without a `root`.
+async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Option<&Root>) -> Result<(), Failure> {
+    let reached = reach_first(context, from).await?;
     let (peer, shown) = (reached.peer().clone(), reached.shown);
     let failed = |fault: FlowFault| Failure::flow(&shown, &fault);
     let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(failed)?;
@@ -195,7 +205,7 @@ async fn look(context: &Context, reached: Reached, paths: Vec<RelPath>, root: &R
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     plan::tell(context, ("from", &shown, &peer), &looked, &[]);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -254,7 +254,7 @@ where
                         self.ask(ask, std::mem::take(&mut unanswered)).await?;
                     }
                 }
-                Some(Heard::End { lanes }) => self.lanes.wanted = Some(lanes),
+                Some(Heard::End { lanes }) => self.lanes.over(lanes),
                 // The hearing side has failed; it says how.
                 None => std::future::pending().await,
             }
