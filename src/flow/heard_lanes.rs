@@ -106,3 +106,32 @@ async fn replaced<S>(place: &mut Option<Place<S>>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::flow::limit::Limit;
+    use crate::flow::underway::Pulse;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_was_told_of_and_never_comes_is_not_waited_for_without_an_end() {
+        let (_open, opened) = mpsc::channel(MAX_LANES);
+        let mut lanes = Lanes::<tokio::io::DuplexStream>::new(None, oneshot::channel().0, opened);
+        let ear = Ear { intake: Arc::default(), limit: Limit::none(), pulse: Pulse::new() };
+        lanes.over(1);
+        let begun = Instant::now();
+        // As it is waited for: asked again and again, between other things.
+        let fault = loop {
+            tokio::select! {
+                heard = lanes.all_heard(&ear) => break heard.unwrap_err(),
+                () = tokio::time::sleep(IDLE / 100) => {}
+            }
+        };
+        assert_eq!(fault.kind(), FaultKind::Protocol);
+        assert!(begun.elapsed() <= IDLE * 2);
+        lanes.over(0);
+        lanes.all_heard(&ear).await.unwrap();
+    }
+}
