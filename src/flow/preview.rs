@@ -1,9 +1,11 @@
 //! What a transfer would move: the manifest and what is there of it, without a byte written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -22,6 +24,9 @@ use crate::disk::root::Root;
 use crate::wire::frame;
 use crate::wire::limits::MAX_PAGE;
 use crate::wire::message::Receiving;
+
+/// How long a receiver's last word is waited for when the stream takes nothing more.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What would move.
 #[derive(Debug, Default)]
@@ -43,7 +48,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     outgoing: &Outgoing,
 ) -> Result<Preview, FlowFault> {
     let mut mouth = Mouth::new(session.writer, Limit::none());
-    open(&mut mouth, outgoing, TransferId::new(), None).await?;
+    let mut lost = open(&mut mouth, outgoing, TransferId::new(), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
     let mut haves = Vec::new();
     'heard: loop {
@@ -55,11 +60,16 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         let heard = session.reader.next::<Receiving>();
         tokio::pin!(heard);
         let message = loop {
+            if let Some(lost) = lost.take() {
+                // What it said says more than that it hung up.
+                let said = timeout(LAST_WORD, &mut heard).await.ok().and_then(Result::ok);
+                break said.ok_or(lost)?;
+            }
             tokio::select! {
                 message = &mut heard => break message?,
                 frames = telling.next(), if !telling.over => {
-                    mouth.frames(frames).await?;
-                    if telling.over && haves.len() == outgoing.entries().len() {
+                    lost = mouth.frames(frames).await.err();
+                    if lost.is_none() && telling.over && haves.len() == outgoing.entries().len() {
                         // Nothing more is to be heard.
                         continue 'heard;
                     }
