@@ -1,9 +1,11 @@
 //! `ftx pull`: fetch from what a peer shares.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::config::ConflictFlag;
@@ -20,10 +22,11 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::disk::root::Root;
+use crate::flow::consent::Consent;
 use crate::flow::fault::FlowFault;
 use crate::flow::limit::Limit;
 use crate::flow::preview;
-use crate::flow::receive::{Consent, receive};
+use crate::flow::receive::receive;
 use crate::wire::message::Request;
 
 /// Fetch from what a peer shares.
@@ -66,10 +69,8 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     let conflict = context.config.conflict(command.on_conflict);
     let manner = Manner { dry_run: command.dry_run, connecting: command.connecting, limit: Rate::limit(command.limit) };
     let (wanted, folder) = understand(command.args, command.to)?;
-    let root = Root::open_or_create(&folder)
-        .map_err(|error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error)))?
-        .on_conflict(conflict);
-    root.check_writable().map_err(|fault| Failure::local(&fault))?;
+    let (root, _scratch) = receiving(&folder, manner.dry_run)?;
+    let root = root.on_conflict(conflict);
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {
         let ended = from_one(context, &peer, paths, root.clone(), &manner).await?;
@@ -85,6 +86,24 @@ struct Manner {
     dry_run: bool,
     connecting: Connecting,
     limit: Limit,
+}
+
+/// The folder that receives. In a dry run nothing is made: a scratch folder stands for one that is not
+/// there.
+fn receiving(folder: &Path, dry_run: bool) -> Result<(Root, Option<TempDir>), Failure> {
+    let failed = |error: io::Error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
+    if !dry_run {
+        let root = Root::open_or_create(folder).map_err(failed)?;
+        root.check_writable().map_err(|fault| Failure::local(&fault))?;
+        return Ok((root, None));
+    }
+    match Root::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let scratch = tempfile::tempdir().map_err(failed)?;
+            Ok((Root::open(scratch.path()).map_err(failed)?, Some(scratch)))
+        }
+        opened => Ok((opened.map_err(failed)?, None)),
+    }
 }
 
 /// Paths to fetch from each peer; all shares where none is named.
@@ -163,9 +182,8 @@ async fn from_one(
     report::exceptions(printer, &summary, &[]);
     let took = begun.elapsed();
     let verdict = report::verdict(&summary, &[]).as_str();
-    printer.result(&format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took)), || {
-        report::object("pulled", &peer, &summary, &[], took)
-    });
+    let line = format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took));
+    report::finished(printer, &line, ("pulled", &peer), (&summary, &[]), took);
     Ok(of_summary(&summary, 0))
 }
 
