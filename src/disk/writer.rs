@@ -156,6 +156,10 @@ impl Writer {
                 _ => return Err(Fault::protocol("bytes of an entry that has ended")),
             };
             let index = chunk.index() as usize;
+            // Its end may have been heard, by another writer, while this was being written.
+            if work.end.is_some_and(|end| chunks_of(end.size).is_none_or(|count| index >= count as usize)) {
+                return Err(Fault::protocol("a chunk behind the end of its entry"));
+            }
             if work.chunks.len() <= index {
                 work.chunks.resize(index + 1, None);
             }
