@@ -1,11 +1,9 @@
 //! `ftx pull`: fetch from what a peer shares.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::config::ConflictFlag;
@@ -67,10 +65,21 @@ pub struct Pull {
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     let conflict = context.config.conflict(command.on_conflict);
-    let manner = Manner { dry_run: command.dry_run, connecting: command.connecting, limit: Rate::limit(command.limit) };
+    let manner = Manner { connecting: command.connecting, limit: Rate::limit(command.limit) };
     let (wanted, folder) = understand(command.args, command.to)?;
-    let (root, _scratch) = receiving(&folder, manner.dry_run)?;
-    let root = root.on_conflict(conflict);
+    let opening = |error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
+    if command.dry_run {
+        let root = match Root::open(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            root => Some(root.map_err(opening)?.on_conflict(conflict)),
+        };
+        for (peer, paths) in wanted {
+            look(context, &peer, paths, root.as_ref()).await?;
+        }
+        return Ok(Exit::Done);
+    }
+    let root = Root::open_or_create(&folder).map_err(opening)?.on_conflict(conflict);
+    root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let mut exit = Exit::Done;
     for (peer, paths) in wanted {
         let ended = from_one(context, &peer, paths, root.clone(), &manner).await?;
@@ -83,27 +92,8 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
 
 /// How everything is fetched.
 struct Manner {
-    dry_run: bool,
     connecting: Connecting,
     limit: Limit,
-}
-
-/// The folder that receives. In a dry run nothing is made: a scratch folder stands for one that is not
-/// there.
-fn receiving(folder: &Path, dry_run: bool) -> Result<(Root, Option<TempDir>), Failure> {
-    let failed = |error: io::Error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
-    if !dry_run {
-        let root = Root::open_or_create(folder).map_err(failed)?;
-        root.check_writable().map_err(|fault| Failure::local(&fault))?;
-        return Ok((root, None));
-    }
-    match Root::open(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let scratch = tempfile::tempdir().map_err(failed)?;
-            Ok((Root::open(scratch.path()).map_err(failed)?, Some(scratch)))
-        }
-        opened => Ok((opened.map_err(failed)?, None)),
-    }
 }
 
 /// Paths to fetch from each peer; all shares where none is named.
@@ -144,14 +134,8 @@ async fn from_one(
     manner: &Manner,
 ) -> Result<Exit, Failure> {
     let printer = &context.printer;
-    let mut reached = tokio::select! {
-        reached = reach(context, from) => reached?,
-        () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
-    };
+    let mut reached = reach_first(context, from).await?;
     let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
-    if manner.dry_run {
-        return look(context, reached, paths, &root).await;
-    }
     let begun = Instant::now();
     let (progress, watched) = watch::channel(Progress::default());
     let mut redial = Redial::new(context, from, &reached, manner.connecting);
@@ -187,6 +171,13 @@ async fn from_one(
     Ok(of_summary(&summary, 0))
 }
 
+async fn reach_first(context: &Context, from: &PeerRef) -> Result<Reached, Failure> {
+    tokio::select! {
+        reached = reach(context, from) => reached,
+        () = context.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing was fetched")),
+    }
+}
+
 /// One connection's try.
 async fn attempt(
     context: &Context,
@@ -203,8 +194,9 @@ async fn attempt(
     receive(session, consent, further, manner.limit.clone(), progress.clone(), context.stop.clone()).await
 }
 
-/// Tells what would be fetched.
-async fn look(context: &Context, reached: Reached, paths: Vec<RelPath>, root: &Root) -> Result<Exit, Failure> {
+/// Tells what would be fetched; nothing is there yet without a `root`.
+async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Option<&Root>) -> Result<(), Failure> {
+    let reached = reach_first(context, from).await?;
     let (peer, shown) = (reached.peer().clone(), reached.shown);
     let failed = |fault: FlowFault| Failure::flow(&shown, &fault);
     let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(failed)?;
@@ -213,7 +205,7 @@ async fn look(context: &Context, reached: Reached, paths: Vec<RelPath>, root: &R
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     plan::tell(context, ("from", &shown, &peer), &looked, &[]);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 #[cfg(test)]

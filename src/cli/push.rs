@@ -113,7 +113,11 @@ pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure>
     if dry_run {
         let mut exits = Vec::new();
         for receiver in &receivers {
-            exits.push((receiver, preview(context, receiver, &outgoing).await));
+            let told = preview(context, receiver, &outgoing).await;
+            if let (Err(failure), Audience::Several) = (&told, audience) {
+                receivers::failed(context, receiver, failure);
+            }
+            exits.push((receiver, told));
         }
         return together(context, exits);
     }

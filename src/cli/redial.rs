@@ -119,7 +119,8 @@ impl<'a> Redial<'a> {
                     .cause("its address was given to somebody else, or somebody uses it")
                     .hint("type the same again, with its name"));
                 }
-                Err(Failure { exit: Exit::NotFound | Exit::Unreachable | Exit::TimedOut, .. }) => {}
+                // Another version: something that stands before it answers, and it does not yet.
+                Err(Failure { exit: Exit::NotFound | Exit::Unreachable | Exit::TimedOut | Exit::Version, .. }) => {}
                 Err(failure) => return Err(failure),
             }
         }

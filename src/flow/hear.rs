@@ -63,17 +63,35 @@ pub(super) async fn hear<R: AsyncRead + Unpin>(
     }
 }
 
-/// Hears a lane to its end: bytes, and ends of entries.
-pub(super) async fn hear_lane<S: AsyncRead + AsyncWrite>(mut session: Session<S>, ear: Ear) -> Result<(), FlowFault>
+/// Whether the sender has said anything on a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// It counts among those that the sender tells in the end.
+    Used,
+    /// It was opened too late to carry anything.
+    Unused,
+}
+
+/// Hears a lane to its end: bytes, and ends of entries. One that ends before the first word was not used.
+pub(super) async fn hear_lane<S: AsyncRead + AsyncWrite>(
+    mut session: Session<S>,
+    ear: Ear,
+    mut lane: Lane,
+) -> Result<Lane, FlowFault>
 where
     ReadHalf<S>: AsyncRead + Unpin,
 {
     let mut taking = Taking::default();
     loop {
-        match taking.next(&mut session.reader, &ear).await? {
+        let message = match taking.next(&mut session.reader, &ear).await {
+            Err(lost) if lane == Lane::Unused && lost.kind() == FaultKind::Lost => return Ok(lane),
+            message => message?,
+        };
+        lane = Lane::Used;
+        match message {
             Sending::KeepAlive => {}
             Sending::Abort(fault) => return Err(FlowFault::Theirs(fault)),
-            Sending::End => return taking.over().await,
+            Sending::End => return taking.over().await.map(|()| lane),
             message => taking.take(&mut session.reader, message, &ear).await?,
         }
     }

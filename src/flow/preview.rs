@@ -47,10 +47,9 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let mut telling = Telling::new(outgoing, |_, _| {});
     let mut haves = Vec::new();
     'heard: loop {
-        let entries = outgoing.entries();
-        if telling.over && haves.len() == entries.len() {
+        if telling.over && haves.len() == outgoing.entries().len() {
             mouth.close().await;
-            return Ok(Preview { entries, haves, left_out: Vec::new() });
+            return Ok(Preview { entries: outgoing.entries(), haves, left_out: Vec::new() });
         }
         // A frame that is being read must not be dropped: what is to be told next is told after it.
         let heard = session.reader.next::<Receiving>();
@@ -60,7 +59,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                 message = &mut heard => break message?,
                 frames = telling.next(), if !telling.over => {
                     mouth.frames(frames).await?;
-                    if telling.over && haves.len() == entries.len() {
+                    if telling.over && haves.len() == outgoing.entries().len() {
                         // Nothing more is to be heard.
                         continue 'heard;
                     }
@@ -70,6 +69,8 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         match message {
             Receiving::Accept | Receiving::KeepAlive => {}
             Receiving::Have(page) if page.len() <= MAX_PAGE => {
+                // Those that it answers may have been found only while it was waited for.
+                let entries = outgoing.entries();
                 let fits = page
                     .iter()
                     .enumerate()
@@ -91,14 +92,18 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
 /// # Errors
 /// See [`FlowFault`].
 pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(session: Session<S>, root: &Root) -> Result<(), FlowFault> {
-    look(session, root, Tell::Yes).await.map(drop)
+    look(session, Some(root), Tell::Yes).await.map(drop)
 }
 
-/// Looks at what a pull would move, over a session that pulls; then lets the sender go.
+/// Looks at what a pull would move, over a session that pulls; then lets the sender go. Without a
+/// `root`, where its folder is not there yet, all of it would.
 ///
 /// # Errors
 /// See [`FlowFault`].
-pub async fn pull<S: AsyncRead + AsyncWrite + Unpin>(session: Session<S>, root: &Root) -> Result<Preview, FlowFault> {
+pub async fn pull<S: AsyncRead + AsyncWrite + Unpin>(
+    session: Session<S>,
+    root: Option<&Root>,
+) -> Result<Preview, FlowFault> {
     look(session, root, Tell::No).await
 }
 
@@ -111,7 +116,7 @@ enum Tell {
 
 async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     mut session: Session<S>,
-    root: &Root,
+    root: Option<&Root>,
     tell: Tell,
 ) -> Result<Preview, FlowFault> {
     let (told, mut heard) = mpsc::channel(4);
@@ -128,7 +133,8 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
         };
         match message {
             Some(Heard::Offer { set, .. }) => {
-                peek = Some(Arc::new(Peek::open(root, session.peer.id(), &set)));
+                let look = |root| Arc::new(Peek::open(root, session.peer.id(), &set));
+                peek = Some(root.map(look));
                 if tell == Tell::Yes {
                     frame::write(&mut session.writer, &Receiving::Accept).await?;
                 }
@@ -136,10 +142,13 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let looked = tokio::task::spawn_blocking(move || (peek.haves(&page, by_content), page)).await;
+                let looked = tokio::task::spawn_blocking(move || {
+                    let nothing = || vec![Have::Nothing; page.len()];
+                    (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
+                });
                 let lost =
                     |_| FlowFault::Ours(Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly"));
-                let (haves, page) = looked.map_err(lost)?;
+                let (haves, page) = looked.await.map_err(lost)?;
                 preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {

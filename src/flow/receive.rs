@@ -55,8 +55,7 @@ where
     // What an earlier connection counted is over.
     progress.send_replace(Progress::default());
     let ear = Ear { intake: Arc::default(), limit, pulse: Pulse::new() };
-    let (failed, failures) = mpsc::channel(4);
-    let (heard, hearing) = mpsc::channel(4);
+    let ((failed, failures), (heard, hearing)) = (mpsc::channel(4), mpsc::channel(4));
     let (open, opened) = mpsc::channel(MAX_LANES);
     let (admit, admission) = oneshot::channel();
     let (mut growth, mut underway) = (None, None);
@@ -118,9 +117,10 @@ where
     if let Some(intake) = Arc::into_inner(ear.intake).and_then(std::sync::OnceLock::into_inner) {
         intake.finish().await;
     }
-    if let Some(partial) = partial
-        && result.is_err()
-    {
+    if let (Some(partial), Err(_)) = (partial, &result) {
+        // Also what came after the last report.
+        let written = partial.bytes_written();
+        progress.send_modify(|p| (p.bytes_moved, p.bytes_safe) = (written, written));
         let _ = tokio::task::spawn_blocking(move || partial.leave()).await;
     }
     // Whoever comes again for the same finds its staging free.
@@ -215,7 +215,7 @@ where
                         self.ask(ask, std::mem::take(&mut unanswered)).await?;
                     }
                 }
-                Some(Heard::End { lanes }) => self.lanes.wanted = Some(lanes),
+                Some(Heard::End { lanes }) => self.lanes.over(lanes),
                 // The hearing side has failed; it says how.
                 None => std::future::pending().await,
             }

@@ -96,9 +96,9 @@ impl Ledger {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// Counts a lane in, unless it comes too late.
+    /// Counts a lane in, unless it comes too late or there are enough.
     pub(super) fn open_lane(&self) -> bool {
-        lock(&self.lanes).as_mut().map(|lanes| *lanes += 1).is_some()
+        lock(&self.lanes).as_mut().filter(|lanes| **lanes < MAX_LANES as u32).map(|lanes| *lanes += 1).is_some()
     }
 
     /// How many lanes carried bytes; none begins any more.
@@ -150,8 +150,7 @@ where
             growth = Some(Growth { dial, connections, opener: Opener::Sender, progress: watched, opened: open });
         }
         Further::Attach(underway) => {
-            let which = Which { peer: key.id(), transfer, set: [0; 32] };
-            place = underway.enter(which, Pulse::new(), open).await;
+            place = underway.enter(Which::served(key.id(), transfer), Pulse::new(), open).await;
         }
     }
     let mut mouth = Mouth::new(session.writer, outgoing.limit.clone());

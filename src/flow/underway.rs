@@ -52,6 +52,15 @@ pub(super) struct Which {
     pub(super) set: [u8; 32],
 }
 
+impl Which {
+    /// A transfer in which this side sends: it writes nowhere, so none is in another's way.
+    pub(super) fn served(peer: PeerId, transfer: TransferId) -> Self {
+        let mut set = [0; 32];
+        set[..16].copy_from_slice(transfer.as_bytes());
+        Self { peer, transfer, set }
+    }
+}
+
 /// When the other side was last heard.
 #[derive(Debug, Clone)]
 pub(super) struct Pulse(Arc<Mutex<Instant>>);
@@ -178,6 +187,17 @@ mod tests {
         assert!(!again.is_finished());
         drop(lost);
         again.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_served_waits_for_nothing_else_that_is_served() {
+        let (underway, peer, begun) = (Underway::<()>::default(), PeerId::of_public_key(&[1; 32]), Instant::now());
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            let which = Which::served(peer, TransferId::new());
+            places.push(underway.enter(which, Pulse::new(), mpsc::channel(1).0).await.unwrap());
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

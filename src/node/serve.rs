@@ -201,6 +201,8 @@ impl Conversation {
                     Some(reply) => {
                         let _ = begun.set(Instant::now());
                         let _ = promised.set(promise);
+                        // At once: it may come again before the lost one has come to its end.
+                        node.accepted.make(promise);
                         note_met(
                             &node,
                             &peer,

@@ -126,7 +126,8 @@ async fn a_receiver_cannot_have_chunks_that_are_not_there() {
         ("too many runs", vec![run(0, 1); 1025]),
     ];
     let cases = cases.into_iter().map(|(what, runs)| (what, vec![Have::Chunks(runs)]));
-    for (what, have) in cases.chain([("of nothing", vec![])]) {
+    let digest = ("a digest nobody asked for", vec![Have::Digest(EntryDigest([1; 32]))]);
+    for (what, have) in cases.chain([("of nothing", vec![]), digest]) {
         let (trap, bob) = (Trap::set().await, Home::new("bob"));
         let pushing = push_to(&trap, &bob);
         let (mut peer, _) = trap.greeted().await;

@@ -16,6 +16,7 @@ mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
 mod hostile;
+mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;
 #[cfg(unix)]
@@ -32,6 +33,10 @@ mod policy;
 mod proxy;
 mod pull;
 mod push;
+#[cfg(target_os = "linux")]
+mod redial;
+#[cfg(unix)]
+mod several;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
@@ -41,3 +46,5 @@ mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod trees;
+#[cfg(target_os = "linux")]
+mod ways;

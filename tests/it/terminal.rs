@@ -6,7 +6,7 @@ use crate::house::terminal::Terminal;
 use rustix::process::Signal;
 
 /// A node at a terminal, and where it is.
-fn up_at_terminal(home: &Home, args: &[&str]) -> (Terminal, String) {
+pub(crate) fn up_at_terminal(home: &Home, args: &[&str]) -> (Terminal, String) {
     let args: Vec<&str> = ["up", "--port", "0", "--dir", "inbox"].iter().chain(args).copied().collect();
     let terminal = Terminal::start(home.command(&args));
     let screen = terminal.shows("shares  ");
@@ -29,7 +29,7 @@ fn key_words(text: &str) -> String {
     words
 }
 
-const QUESTION: &str = "from now on: ";
+pub(crate) const QUESTION: &str = "from now on: ";
 
 #[test]
 fn the_question_shows_everything_and_the_same_words_as_the_senders_screen() {

@@ -54,9 +54,14 @@ impl Forest {
 
     /// Every file that is seen below a home's inbox: all but what waits in staging.
     pub(crate) fn seen(home: &Home) -> Self {
+        Self::below(home, "inbox")
+    }
+
+    /// The same below any folder of a home.
+    pub(crate) fn below(home: &Home, folder: &str) -> Self {
         let mut seen = Self::default();
-        let inbox = home.path("inbox");
-        gather(&inbox, &inbox, &mut seen.0);
+        let root = home.path(folder);
+        gather(&root, &root, &mut seen.0);
         seen
     }
 

@@ -96,9 +96,14 @@ impl Hostile {
 
     /// The same, as a peer that has been there before.
     pub(crate) async fn pushing_with(key: Arc<Key>, port: u16) -> Self {
+        Self::wanting(key, port, Request::Push).await
+    }
+
+    /// Connects, greets as it should and says what it wants.
+    pub(crate) async fn wanting(key: Arc<Key>, port: u16, request: Request) -> Self {
         let mut peer = Self::dial_with(key, port).await;
         peer.greet().await;
-        peer.say(&Opening { nonce: NONCE, request: Request::Push }).await;
+        peer.say(&Opening { nonce: NONCE, request }).await;
         peer
     }
 

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -14,6 +14,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long a second segment is waited for, to be put before the first.
 const NEXT_SEGMENT: Duration = Duration::from_millis(200);
+
+/// Bytes that the system takes for us on lines that are held; it may double them.
+const BUFFERED: usize = 64 * 1024;
 
 /// Which way bytes go: to the node that was dialled, or back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) enum Mishap {
     Lost { most: usize },
     /// Everything from here on comes later.
     Late { by: Duration },
+    /// Nothing more is taken until the proxy is opened.
+    Held,
 }
 
 /// A mishap to one connection: which way, and after how many bytes.
@@ -56,6 +61,17 @@ pub(crate) struct Trouble {
 /// A proxy for as many connections as come.
 pub(crate) struct Proxy {
     port: u16,
+    tally: Arc<Tally>,
+}
+
+/// What all lines of a proxy count, and what those that are held wait for.
+#[derive(Default)]
+struct Tally {
+    there: AtomicU64,
+    back: AtomicU64,
+    lines: AtomicU32,
+    open: Mutex<bool>,
+    opened: Condvar,
 }
 
 impl Proxy {
@@ -64,14 +80,42 @@ impl Proxy {
     pub(crate) fn to(port: u16, troubles: Vec<Trouble>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
+        let held = troubles.iter().any(|trouble| matches!(trouble.what, Mishap::Held));
+        let little = move |socket: SockRef<'_>| {
+            if held {
+                // A sender is not to be through with all of it because the system takes it for us.
+                socket.set_recv_buffer_size(BUFFERED).unwrap();
+            }
+        };
+        little(SockRef::from(&listener));
         let mut troubles = troubles.into_iter();
+        let tally = Arc::<Tally>::default();
+        let counted = tally.clone();
         std::thread::spawn(move || {
             while let Ok((near, _)) = listener.accept() {
                 let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
-                Line::between(near, far, troubles.next());
+                little(SockRef::from(&far));
+                counted.lines.fetch_add(1, Ordering::AcqRel);
+                Line::between(near, far, troubles.next(), &counted);
             }
         });
-        Self { port: own }
+        Self { port: own, tally }
+    }
+
+    /// How many connections it has relayed.
+    pub(crate) fn lines(&self) -> u32 {
+        self.tally.lines.load(Ordering::Acquire)
+    }
+
+    /// How many bytes have come to be carried one way, over all connections.
+    pub(crate) fn bytes(&self, way: Way) -> u64 {
+        self.tally.of(way).load(Ordering::Acquire)
+    }
+
+    /// Lets what is held go on.
+    pub(crate) fn open(&self) {
+        *self.tally.open.lock().unwrap() = true;
+        self.tally.opened.notify_all();
     }
 
     /// Where to dial, as it is typed.
@@ -80,8 +124,24 @@ impl Proxy {
     }
 }
 
+impl Tally {
+    fn of(&self, way: Way) -> &AtomicU64 {
+        match way {
+            Way::There => &self.there,
+            Way::Back => &self.back,
+        }
+    }
+
+    fn wait_until_open(&self) {
+        let open = self.open.lock().unwrap();
+        drop(self.opened.wait_timeout_while(open, super::PATIENCE, |open| !*open).unwrap());
+    }
+}
+
 /// One way of one connection.
 struct Line {
+    way: Way,
+    tally: Arc<Tally>,
     from: TcpStream,
     to: TcpStream,
     both: Arc<Both>,
@@ -99,7 +159,7 @@ struct Both {
 
 impl Line {
     /// Relays both ways until both have ended.
-    fn between(near: TcpStream, far: TcpStream, trouble: Option<Trouble>) {
+    fn between(near: TcpStream, far: TcpStream, trouble: Option<Trouble>, tally: &Arc<Tally>) {
         let both = Arc::new(Both {
             heard: Mutex::new(Instant::now()),
             reset: AtomicBool::new(false),
@@ -108,7 +168,7 @@ impl Line {
         for way in [Way::There, Way::Back] {
             let (near, far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
             let (from, to) = if way == Way::There { (near, far) } else { (far, near) };
-            let line = Self { from, to, both: both.clone() };
+            let line = Self { way, tally: tally.clone(), from, to, both: both.clone() };
             let trouble = trouble.filter(|trouble| trouble.way == way);
             // A line that fails is one that ends.
             std::thread::spawn(move || line.carry(trouble).or_else(|_| line.close(Shutdown::Both)));
@@ -148,6 +208,10 @@ impl Line {
             }
             Mishap::Lost { most } => drop(self.segment(most)?),
             Mishap::Late { by } => std::thread::sleep(by),
+            Mishap::Held => {
+                self.tally.wait_until_open();
+                return self.carry_bytes(u64::MAX);
+            }
         }
         self.carry_while_alive()
     }
@@ -184,6 +248,7 @@ impl Line {
         let mut bytes = vec![0; most];
         let read = (&self.from).read(&mut bytes)?;
         bytes.truncate(read);
+        self.tally.of(self.way).fetch_add(read as u64, Ordering::AcqRel);
         *self.both.heard.lock().unwrap() = Instant::now();
         Ok(bytes)
     }

@@ -1,0 +1,293 @@
+//! Peers that break the rules of further connections and of packed bytes: what they open in vain
+//! disturbs nobody, what they say out of place ends their own transfer and leaves nothing.
+
+use std::sync::Arc;
+
+use ftx::base::digest::{CHUNK, ChunkHash};
+use ftx::base::id::TransferId;
+use ftx::base::manifest::{Entry, Outcome};
+use ftx::link::key::Key;
+use ftx::wire::frame;
+use ftx::wire::limits::MAX_LANES;
+use ftx::wire::message::{ChunkHead, Receiving, Request, Sending, Ticket};
+
+use crate::house::home::{Home, Node};
+use crate::house::hostile::{Hostile, entry_end, file};
+use crate::house::{noise, until};
+
+/// A push under way, by a peer that keeps its key.
+struct Push {
+    port: u16,
+    peer: Hostile,
+    transfer: TransferId,
+    ticket: Ticket,
+}
+
+impl Push {
+    /// Offers these entries; they are accepted, and the node has said what it has.
+    async fn of(node: &Node, entries: &[Entry]) -> Self {
+        let mut peer = Hostile::pushing(node.port()).await;
+        let transfer = TransferId::new();
+        peer.say(&Sending::Offer { transfer, set: [1; 32] }).await;
+        peer.say(&Sending::Page(entries.to_vec())).await;
+        let bytes = entries.iter().map(Entry::size).sum();
+        peer.say(&Sending::PagesEnd { entries: entries.len() as u64, bytes }).await;
+        let mut ticket = None;
+        loop {
+            match peer.hear().await.expect("the node goes on") {
+                Receiving::Ticket(said) => ticket = Some(said),
+                Receiving::Have(_) => break,
+                _ => {}
+            }
+        }
+        Self { port: node.port(), peer, transfer, ticket: ticket.expect("a ticket comes with the yes") }
+    }
+
+    /// Opens another connection; it has not been agreed to.
+    async fn attach(&self) -> Hostile {
+        self.attach_as(&self.peer.key, self.transfer, self.ticket).await
+    }
+
+    async fn attach_as(&self, key: &Arc<Key>, transfer: TransferId, ticket: Ticket) -> Hostile {
+        Hostile::wanting(key.clone(), self.port, Request::Attach { transfer, ticket }).await
+    }
+
+    /// Opens another connection that is agreed to.
+    async fn lane(&self) -> Hostile {
+        let mut lane = self.attach().await;
+        assert_eq!(lane.hear().await, Some(Receiving::Accept));
+        lane
+    }
+
+    /// Hears to the end: the outcomes.
+    async fn outcomes(mut self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while let Some(message) = self.peer.hear().await {
+            if let Receiving::Outcomes(page) = message {
+                outcomes.extend(page);
+            }
+        }
+        outcomes
+    }
+
+    /// Hears to the end; as what the node tells that it failed.
+    async fn failed(mut self, node: &Node) -> String {
+        while let Some(message) = self.peer.hear::<Receiving>().await {
+            assert!(!matches!(message, Receiving::Receipt(_) | Receiving::Outcomes(_)), "{message:?}");
+        }
+        let name = self.peer.name;
+        until(&format!("{name} is told"), || {
+            let failed = node.events("failed").into_iter().find(|failed| failed["peer"]["name"] == *name);
+            failed.map(|failed| failed["kind"].as_str().unwrap().to_owned())
+        })
+    }
+}
+
+/// Says one chunk with its right hash.
+async fn chunk(peer: &mut Hostile, entry: u32, index: u32, bytes: &[u8]) {
+    peer.say(&Sending::Chunk(ChunkHead { entry, index, length: bytes.len() as u32 })).await;
+    peer.raw(bytes).await;
+    peer.raw(&ChunkHash::of(bytes).0).await;
+}
+
+/// What is in the inbox besides staging.
+fn placed(home: &Home) -> Vec<String> {
+    home.tree("inbox").into_iter().filter(|path| !path.starts_with(".ftx-partial")).collect()
+}
+
+#[tokio::test]
+async fn whoever_has_no_right_to_a_transfer_does_not_get_into_it() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let mut push = Push::of(&node, &[file("a", 5)]).await;
+    let (transfer, ticket, key) = (push.transfer, push.ticket, push.peer.key.clone());
+    let mut almost = ticket;
+    almost.0[15] ^= 1;
+    let other = Arc::new(Key::generate().unwrap());
+    for (what, key, transfer, ticket) in [
+        ("no ticket", &key, transfer, Ticket([0; 16])),
+        ("almost the ticket", &key, transfer, almost),
+        ("another's key", &other, transfer, ticket),
+        ("another transfer", &key, TransferId::new(), ticket),
+    ] {
+        let mut lane = push.attach_as(key, transfer, ticket).await;
+        chunk(&mut lane, 0, 0, b"jello").await;
+        assert_eq!(lane.hear::<Receiving>().await, None, "{what}");
+    }
+    chunk(&mut push.peer, 0, 0, b"hello").await;
+    push.peer.say(&entry_end(0, b"hello")).await;
+    push.peer.say(&Sending::End).await;
+    let (port, at) = (push.port, node.at());
+    assert_eq!(push.outcomes().await, [Outcome::Placed]);
+    assert_eq!(alice.read("inbox/a"), b"hello");
+    // The right one, too late.
+    let mut lane = Hostile::wanting(key, port, Request::Attach { transfer, ticket }).await;
+    assert_eq!(lane.hear::<Receiving>().await, None);
+    let bob = Home::new("bob");
+    bob.write("honest", "h");
+    bob.run(&["push", "honest", &at]).done();
+}
+
+#[tokio::test]
+async fn as_many_lanes_as_may_be_carry_bytes_and_no_more_are_let_in() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let count = MAX_LANES as u32;
+    let entries: Vec<_> = (0..count).map(|n| file(&format!("f{n}"), 5)).collect();
+    let mut push = Push::of(&node, &entries).await;
+    let mut lanes = Vec::new();
+    for _ in 0..count {
+        lanes.push(push.lane().await);
+    }
+    let mut beyond = push.attach().await;
+    assert_eq!(beyond.hear::<Receiving>().await, None);
+    for (lane, n) in lanes.iter_mut().zip(0..) {
+        chunk(lane, n, 0, b"hello").await;
+        lane.say(&entry_end(n, b"hello")).await;
+        lane.say(&Sending::End).await;
+    }
+    push.peer.say(&Sending::Lanes(count)).await;
+    push.peer.say(&Sending::End).await;
+    assert_eq!(push.outcomes().await, vec![Outcome::Placed; MAX_LANES]);
+    assert_eq!(placed(&alice).len(), MAX_LANES);
+}
+
+/// As where the sender has nothing left for it by the time it is there.
+#[tokio::test]
+async fn a_lane_that_says_nothing_and_ends_is_as_if_it_had_not_been() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let mut push = Push::of(&node, &[file("a", 5), file("b", 5)]).await;
+    drop(push.lane().await);
+    drop(push.attach().await);
+    let mut used = push.lane().await;
+    chunk(&mut push.peer, 0, 0, b"hello").await;
+    push.peer.say(&entry_end(0, b"hello")).await;
+    push.peer.say(&Sending::Lanes(1)).await;
+    push.peer.say(&Sending::End).await;
+    // It is waited for, although the others have ended.
+    chunk(&mut used, 1, 0, b"hello").await;
+    used.say(&entry_end(1, b"hello")).await;
+    used.say(&Sending::End).await;
+    assert_eq!(push.outcomes().await, [Outcome::Placed, Outcome::Placed]);
+}
+
+#[tokio::test]
+async fn what_has_no_place_on_a_lane_ends_the_transfer_and_leaves_nothing() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let head = ChunkHead { entry: 7, index: 0, length: 5 };
+    for (what, message) in [
+        ("an offer", Sending::Offer { transfer: TransferId::new(), set: [2; 32] }),
+        ("a page", Sending::Page(vec![file("b", 5)])),
+        ("the end of the manifest", Sending::PagesEnd { entries: 1, bytes: 5 }),
+        ("a ticket", Sending::Ticket(Ticket([1; 16]))),
+        ("lanes", Sending::Lanes(1)),
+        ("how to compare", Sending::ByContent),
+        ("bytes of what was not offered", Sending::Chunk(head)),
+        ("the end of what was not offered", entry_end(7, b"hello")),
+    ] {
+        let push = Push::of(&node, &[file("a", 5)]).await;
+        let mut lane = push.lane().await;
+        lane.say(&message).await;
+        lane.raw(b"hello").await;
+        lane.raw(&ChunkHash::of(b"hello").0).await;
+        assert_eq!(push.failed(&node).await, "protocol", "{what}");
+        assert_eq!(lane.hear::<Receiving>().await, None, "{what}");
+        assert!(placed(&alice).is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_is_lost_in_the_middle_ends_the_transfer_which_goes_on_later() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let push = Push::of(&node, &[file("a", 5), file("b", 5)]).await;
+    let mut lane = push.lane().await;
+    chunk(&mut lane, 0, 0, b"hello").await;
+    lane.say(&entry_end(0, b"hello")).await;
+    drop(lane);
+    assert_eq!(push.failed(&node).await, "lost");
+    assert!(placed(&alice).is_empty());
+}
+
+#[tokio::test]
+async fn words_about_lanes_and_tickets_that_make_no_sense() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let too_many = vec![Sending::Lanes(MAX_LANES as u32 + 1)];
+    for (what, messages) in [
+        ("too many", too_many),
+        ("twice", vec![Sending::Lanes(1), Sending::Lanes(1)]),
+        ("how to compare, later", vec![Sending::ByContent]),
+    ] {
+        let mut push = Push::of(&node, &[file("a", 5)]).await;
+        for message in &messages {
+            push.peer.say(message).await;
+        }
+        assert_eq!(push.failed(&node).await, "protocol", "{what}");
+    }
+    // Nobody has a use for these: the side that sends was the one that dialled.
+    let mut push = Push::of(&node, &[file("a", 5)]).await;
+    push.peer.say(&Sending::Ticket(Ticket([1; 16]))).await;
+    push.peer.say(&Sending::Ticket(Ticket([2; 16]))).await;
+    chunk(&mut push.peer, 0, 0, b"hello").await;
+    push.peer.say(&entry_end(0, b"hello")).await;
+    push.peer.say(&Sending::End).await;
+    assert_eq!(push.outcomes().await, [Outcome::Placed]);
+}
+
+/// A whole push of `bytes`, said to be so many, in this packed form.
+async fn packed(node: &Node, length: u32, bytes: &[u8], packed: &[u8], said: u32) -> Push {
+    let mut push = Push::of(node, &[file("a", u64::from(length))]).await;
+    let head = ChunkHead { entry: 0, index: 0, length };
+    let mut frames = Vec::new();
+    frame::encode(&Sending::Packed { head, packed: said }, &mut frames).unwrap();
+    frames.extend(packed);
+    frames.extend(ChunkHash::of(bytes).0);
+    push.peer.raw(&frames).await;
+    push.peer.say(&entry_end(0, bytes)).await;
+    push.peer.say(&Sending::End).await;
+    push
+}
+
+#[tokio::test]
+async fn packed_bytes_are_what_they_are_said_to_be_or_nothing_is_placed() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let bytes = b"let the quick brown fox jump over the lazy dog\n".repeat(100);
+    let (length, small) = (bytes.len() as u32, zstd::bulk::compress(&bytes, 3).unwrap());
+    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
+    let empty = zstd::bulk::compress(&[], 3).unwrap();
+    let mut cut = small.clone();
+    cut.truncate(small.len() / 2);
+    let mut other = bytes.clone();
+    other[17] ^= 1;
+    let other = zstd::bulk::compress(&other, 3).unwrap();
+    for (what, length, form) in [
+        ("less than was said", length + 1, &small),
+        ("more than was said", length - 1, &small),
+        ("very much more", length, &bomb),
+        ("nothing", length, &empty),
+        ("half of it", length, &cut),
+        ("garbage", length, &noise(3, 500)),
+        ("other bytes", length, &other),
+    ] {
+        let push = packed(&node, length, &bytes[..(length.min(bytes.len() as u32)) as usize], form, form.len() as u32);
+        assert_eq!(push.await.failed(&node).await, "integrity", "{what}");
+        assert!(placed(&alice).is_empty(), "{what}: {:?}", placed(&alice));
+    }
+    for (what, length, said) in [
+        ("no bytes at all", length, 0),
+        ("as many as it has unpacked", length, length),
+        ("many more", length, u32::MAX),
+        ("a chunk that is too long", CHUNK as u32 + 1, 5),
+    ] {
+        let push = packed(&node, length, &bytes, &small, said).await;
+        assert_eq!(push.failed(&node).await, "protocol", "{what}");
+        assert!(placed(&alice).is_empty(), "{what}");
+    }
+    let push = packed(&node, length, &bytes, &small, small.len() as u32).await;
+    assert_eq!(push.outcomes().await, [Outcome::Placed]);
+    assert!(alice.read("inbox/a") == bytes);
+}
