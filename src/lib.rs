@@ -16,11 +16,17 @@
 //!
 //! # Where a push is …
 //!
-//! * typed: [`cli::push`]; its target found: [`find::search`], dialled: [`link::dial`]
-//! * decided: [`node::policy`], asked: [`cli::ui::prompt`]
-//! * sent: [`flow::send`], its bytes read and hashed by `flow::pump` from [`disk::source`]
-//! * received: [`flow::receive`], checked by `flow::intake`, written by [`disk::writer`], put into
-//!   place by `disk::settle`
+//! * typed: [`cli::push`]; its targets named: [`cli::receivers`], found: [`find::search`], dialled:
+//!   [`link::dial`], and dialled again where one is lost: [`cli::redial`]
+//! * decided: [`node::policy`], asked: [`cli::ui::prompt`]; or only looked at: [`flow::preview`]
+//! * walked, once for all receivers: [`flow::outgoing`], from [`disk::source`]
+//! * sent, to each receiver: [`flow::send`]; read and hashed by `flow::pump` (with several receivers
+//!   shared in `flow::window`), packed by [`flow::pack`], queued in `flow::frames`, written by
+//!   `flow::speak`, no faster than [`flow::limit`]
+//! * spread over further connections: [`flow::lanes`]; where they attach, and where a lost one gives
+//!   way to its successor: [`flow::underway`]
+//! * received: [`flow::receive`], heard by `flow::hear`, unpacked and checked by `flow::intake`,
+//!   written by [`disk::writer`], put into place by `disk::settle`
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
 pub mod base;

@@ -74,9 +74,8 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
     let took = begun.elapsed();
     let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
     let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
-    printer.result(&format!("{verdict} at {shown}: {}", report::line(&sent.summary, took)), || {
-        report::object("pushed", &peer, &sent.summary, &sent.passed, took)
-    });
+    let line = format!("{verdict} at {shown}: {}", report::line(&sent.summary, took));
+    report::finished(printer, &line, ("pushed", &peer), (&sent.summary, &sent.passed), took);
     Ok(exit)
 }
 

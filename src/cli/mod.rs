@@ -63,8 +63,8 @@ const MORE: &str = "Exit codes:
   130  interrupted
 
 Files:
-  ~/.config/ftx/config.toml  name, dir, share, accept, on_conflict, interfaces; each may be
-                             left out
+  ~/.config/ftx/config.toml  name, dir, share, accept, on_conflict, interfaces, limit, [groups];
+                             each may be left out
   ~/.config/ftx/key          this node's private key, made at the first start
   ~/.config/ftx/peers.toml   the address book
   DIR/.ftx-partial/          what is on its way into DIR; cleared when it is there

@@ -20,10 +20,11 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::disk::root::Root;
+use crate::flow::consent::Consent;
 use crate::flow::fault::FlowFault;
 use crate::flow::limit::Limit;
 use crate::flow::preview;
-use crate::flow::receive::{Consent, receive};
+use crate::flow::receive::receive;
 use crate::wire::message::Request;
 
 /// Fetch from what a peer shares.
@@ -165,9 +166,8 @@ async fn from_one(
     report::exceptions(printer, &summary, &[]);
     let took = begun.elapsed();
     let verdict = report::verdict(&summary, &[]).as_str();
-    printer.result(&format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took)), || {
-        report::object("pulled", &peer, &summary, &[], took)
-    });
+    let line = format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took));
+    report::finished(printer, &line, ("pulled", &peer), (&summary, &[]), took);
     Ok(of_summary(&summary, 0))
 }
 

@@ -13,6 +13,9 @@ use crate::base::manifest::{Entry, EntryKind, Outcome};
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
 
+/// Entries told in one object; more are told one by one, so that a million need no room at once.
+const TOGETHER: usize = 1000;
+
 /// Entries told by name before it becomes "and N more".
 const NAMED: usize = 20;
 
@@ -238,9 +241,33 @@ fn excluded(passed: &[Passed]) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Tells of a finished transfer: `line` for people; for programs one object, and before it one for
+/// each entry where there are very many.
+pub fn finished(
+    printer: &Printer,
+    line: &str,
+    (event, with): (&str, &Peer),
+    (summary, passed): (&Summary, &[Passed]),
+    took: Duration,
+) {
+    if summary.entries.len() > TOGETHER {
+        for (entry, outcome) in summary.each() {
+            printer.object(|| {
+                let mut object = entry_object(entry, outcome);
+                object["event"] = json!("entry");
+                object["transfer"] = json!(summary.transfer.to_string());
+                object
+            });
+        }
+    }
+    printer.result(line, || object(event, with, summary, passed, took));
+}
+
 /// A finished transfer for programs.
-pub fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
-    let entries: Vec<Value> = summary.each().map(|(entry, outcome)| entry_object(entry, outcome)).collect();
+fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
+    let together = summary.entries.len() <= TOGETHER;
+    let entries = summary.each().filter(|_| together).map(|(entry, outcome)| entry_object(entry, outcome));
+    let entries: Vec<Value> = entries.collect();
     let unchecked = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Skipped);
     let all_checked = !summary.outcomes.iter().any(unchecked);
     let verified = verdict(summary, passed) == Verdict::Verified && all_checked;

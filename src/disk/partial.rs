@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::fit::Fit;
 use super::place::{Found, Place};
 use super::root::{Folders, Missing, Root};
-use super::settle::{Leftovers, Settled, Settling};
+use super::settle::{Leftovers, Settling};
 use super::staging::Area;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
 use crate::base::fault::Fault;
@@ -24,7 +24,7 @@ pub struct Partial {
     pub(super) root: Root,
     pub(super) area: Area,
     pub(super) fit: Mutex<Fit>,
-    pub(super) slots: Mutex<Vec<Slot>>,
+    pub(super) slots: Mutex<Slots>,
     pub(super) names: Mutex<HashSet<u64>>,
     pub(super) hasher: RandomState,
     pub(super) bytes: AtomicU64,
@@ -38,6 +38,41 @@ pub struct Partial {
     left: AtomicBool,
 }
 
+/// What is known of each entry, in pages: what is through with can be let go of bit by bit.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    /// Each page with the place of its first entry.
+    pages: Vec<(usize, Vec<Slot>)>,
+    count: usize,
+}
+
+impl Slots {
+    fn push(&mut self, page: Vec<Slot>) {
+        let first = self.count;
+        self.count += page.len();
+        if !page.is_empty() {
+            self.pages.push((first, page));
+        }
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.pages.iter().flat_map(|(_, page)| page)
+    }
+
+    /// What is known of an entry.
+    ///
+    /// # Errors
+    /// A protocol fault for what was not offered.
+    pub(super) fn at(&mut self, entry: u32) -> Result<&mut Slot, Fault> {
+        let place = entry as usize;
+        let after = self.pages.partition_point(|(first, _)| *first <= place);
+        let page = after.checked_sub(1).and_then(|at| self.pages.get_mut(at));
+        let slot = page.and_then(|(first, page)| page.get_mut(place - *first));
+        slot.ok_or_else(|| Fault::protocol("an entry that was not offered"))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: Entry,
@@ -47,6 +82,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Whether its bytes wait in staging.
+    pub(super) fn is_staged(&self) -> bool {
+        matches!(self.state, State::Staged(_))
+    }
+
     /// Where it goes.
     pub(super) fn local(&self) -> &RelPath {
         self.elsewhere.as_deref().unwrap_or(&self.entry.path)
@@ -57,6 +97,8 @@ impl Slot {
 pub(super) enum State {
     /// A folder or a link: nothing to write before everything is settled.
     Plain,
+    /// Nothing of it is there yet.
+    Awaited,
     /// Chunks are being collected.
     Open(Box<Work>),
     /// All there and verified.
@@ -69,6 +111,19 @@ pub(super) enum State {
     Same(EntryDigest, Found),
     /// It will not come.
     Failed(Fault),
+}
+
+impl State {
+    /// The work on a file that is not complete; `None` where there is none to be done.
+    pub(super) fn work(&mut self) -> Option<&mut Work> {
+        if matches!(self, Self::Awaited) {
+            *self = Self::Open(Box::default());
+        }
+        match self {
+            Self::Open(work) => Some(work),
+            _ => None,
+        }
+    }
 }
 
 /// A file whose chunks are being collected.
@@ -151,7 +206,12 @@ impl Partial {
                 self.clear_other_kind(&entry.kind, local, &mut staged)?;
             }
             let state = self.look(&entry.kind, local, &mut there, &mut staged)?;
-            if matches!(&state, State::Open(work) if work.got == 0) && self.area.may_be_anothers(local) {
+            let begins = match &state {
+                State::Awaited => true,
+                State::Open(work) => work.got == 0,
+                _ => false,
+            };
+            if begins && self.area.may_be_anothers(local) {
                 begun_anew = true;
                 let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;
@@ -163,7 +223,7 @@ impl Partial {
                 State::Open(work) => work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest)),
                 _ => Have::Nothing,
             });
-            if !matches!(state, State::Open(_)) {
+            if !matches!(state, State::Awaited | State::Open(_)) {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             slots.push(Slot { entry, elsewhere, state });
@@ -173,7 +233,7 @@ impl Partial {
             // after a power cut.
             self.area.checkpoint().map_err(|error| Fault::disk("starting over", &error))?;
         }
-        lock(&self.slots).extend(slots);
+        lock(&self.slots).push(slots);
         Ok(haves)
     }
 
@@ -194,7 +254,9 @@ impl Partial {
         if work.got == 0 {
             work.candidate = candidate;
         }
-        Ok(State::Open(Box::new(work)))
+        // A million files that wait for their bytes need no room for what is known of these.
+        let nothing = work.got == 0 && work.candidate.is_none();
+        Ok(if nothing { State::Awaited } else { State::Open(Box::new(work)) })
     }
 
     /// Removes what an earlier try staged at an entry's place where that is of another kind, or where
@@ -276,42 +338,28 @@ impl Partial {
 
     /// Syncs everything, puts it into place by the folder's rule for names that are taken, and
     /// clears the staging.
-    /// Returns each entry's outcome and, where bytes came, its digest.
+    /// Returns each entry's outcome and, where bytes came, its digest, page by page.
     ///
     /// # Errors
     /// A disk fault; what is staged then stays.
-    pub fn settle(&self) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
+    pub fn settle(&self) -> Result<Outcomes, Fault> {
         self.settling.store(true, Ordering::Release);
-        let slots = std::mem::take(&mut *lock(&self.slots));
-        let mut same = Vec::new();
-        let mut entries = Vec::with_capacity(slots.len());
-        for Slot { entry, elsewhere, state } in slots {
-            let (outcome, digest) = match state {
-                State::Plain => (Outcome::Placed, None),
-                State::Staged(digest) => (Outcome::Placed, Some(digest)),
-                State::Equal(found) => {
-                    found.correct(&self.root);
-                    (Outcome::Unchanged, None)
-                }
-                State::Same(digest, found) => {
-                    found.correct(&self.root);
-                    same.push((entries.len(), digest));
-                    (Outcome::Equal, None)
-                }
-                State::Skipped => (Outcome::Skipped, None),
-                State::Failed(fault) => (Outcome::Failed(fault), None),
-                State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
-            };
-            entries.push(Settled { entry, elsewhere, outcome, digest });
+        // Nothing more is admitted.
+        drop(std::mem::take(&mut *lock(&self.names)));
+        let mut slots = std::mem::take(&mut *lock(&self.slots));
+        for slot in slots.pages.iter_mut().flat_map(|(_, page)| page) {
+            if let State::Equal(found) | State::Same(_, found) = &mut slot.state {
+                std::mem::take(found).correct(&self.root);
+            }
         }
-        let odd = !self.area.kept.is_empty() || entries.iter().any(|settled| !settled.outcome.is_good());
+        let complete =
+            |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
+        let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
         let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case());
-        settling.run(&mut entries, if odd { Leftovers::Possible } else { Leftovers::None })?;
-        // Of these nothing was staged.
-        same.into_iter().for_each(|(place, digest)| entries[place].digest = Some(digest));
+        settling.run(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.area.clear();
-        Ok(entries.into_iter().map(|settled| (settled.entry, settled.outcome, settled.digest)).collect())
+        Ok(Outcomes { pages: slots.pages.into_iter(), settling })
     }
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
@@ -334,8 +382,46 @@ impl Drop for Partial {
     }
 }
 
-pub(super) fn slot(slots: &mut [Slot], entry: u32) -> Result<&mut Slot, Fault> {
-    slots.get_mut(entry as usize).ok_or_else(|| Fault::protocol("an entry that was not offered"))
+/// An entry with what became of it.
+#[derive(Debug)]
+pub struct Settled {
+    /// The entry.
+    pub entry: Entry,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Of the bytes that came.
+    pub digest: Option<EntryDigest>,
+}
+
+/// What became of everything, page by page: a million entries are let go of as they are told.
+#[derive(Debug)]
+pub struct Outcomes {
+    pages: std::vec::IntoIter<(usize, Vec<Slot>)>,
+    settling: Settling,
+}
+
+impl Iterator for Outcomes {
+    type Item = Vec<Settled>;
+
+    fn next(&mut self) -> Option<Vec<Settled>> {
+        let (_, page) = self.pages.next()?;
+        Some(page.into_iter().map(|slot| self.settled(slot)).collect())
+    }
+}
+
+impl Outcomes {
+    fn settled(&self, slot: Slot) -> Settled {
+        let (outcome, digest) = match &slot.state {
+            State::Plain => (self.settling.outcome_of(&slot), None),
+            State::Staged(digest) => (self.settling.outcome_of(&slot), Some(*digest)),
+            State::Equal(_) => (Outcome::Unchanged, None),
+            State::Same(digest, _) => (Outcome::Equal, Some(*digest)),
+            State::Skipped => (Outcome::Skipped, None),
+            State::Failed(fault) => (Outcome::Failed(fault.clone()), None),
+            State::Awaited | State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
+        };
+        Settled { entry: slot.entry, outcome, digest }
+    }
 }
 
 pub(super) fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {

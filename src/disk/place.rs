@@ -80,7 +80,7 @@ impl Place {
 }
 
 /// An equal file that is in place: where, and whether it is to be executable, if it is not so yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Found(Option<Box<(RelPath, bool)>>);
 
 impl Found {

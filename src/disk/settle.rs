@@ -13,32 +13,16 @@ use unicode_normalization::UnicodeNormalization;
 use super::MOST_NUMBERS;
 use super::fit::{self, Case};
 use super::mode::is_executable;
+use super::partial::{Slot, Slots};
 use super::place::{equal, gives_way, is_taken, set_mode};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
 use super::staging::sync_all_below;
-use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::manifest::{Entry, EntryKind, Outcome};
+use crate::base::manifest::{EntryKind, Outcome};
 use crate::base::path::{Name, RelPath};
 
 /// Up to this many files are synced one by one; more, together with their file system.
 const SYNC_SINGLY: usize = 16;
-
-/// An entry with what became of it.
-pub(super) struct Settled {
-    pub(super) entry: Entry,
-    /// Where it is staged, if not under its own path.
-    pub(super) elsewhere: Option<Box<RelPath>>,
-    pub(super) outcome: Outcome,
-    /// Of the bytes that came.
-    pub(super) digest: Option<EntryDigest>,
-}
-
-impl Settled {
-    fn local(&self) -> &RelPath {
-        self.elsewhere.as_deref().unwrap_or(&self.entry.path)
-    }
-}
 
 /// Whether staging may hold more than what is complete now: parts of what failed, or files of an
 /// earlier try that are not offered any more.
@@ -51,6 +35,7 @@ pub(super) enum Leftovers {
 }
 
 /// One settling.
+#[derive(Debug)]
 pub(super) struct Settling {
     root: Arc<Dir>,
     data: Arc<Dir>,
@@ -77,47 +62,45 @@ impl Settling {
         }
     }
 
-    /// Settles everything; writes what became of it into `entries`.
-    pub(super) fn run(&mut self, entries: &mut [Settled], leftovers: Leftovers) -> Result<(), Fault> {
+    /// Settles everything. What became of each entry is then known: [`Settling::outcome_of`].
+    pub(super) fn run(&mut self, slots: &Slots, leftovers: Leftovers) -> Result<(), Fault> {
         let disk = |shown: &str, error: &io::Error| Fault::disk(format!("putting files into {shown}"), error);
         if leftovers == Leftovers::Possible {
-            let good = entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local);
-            let mut good: Vec<String> = good.map(|path| fit::key(self.case, path)).collect();
+            let good = slots.iter().filter(|slot| slot.is_staged());
+            let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
             prune(&self.data, None, self.case, &good).map_err(|e| disk(&self.shown, &e))?;
         }
-        self.plain(entries).map_err(|e| disk(&self.shown, &e))?;
-        self.sync(entries).map_err(|e| disk(&self.shown, &e))?;
+        self.plain(slots).map_err(|e| disk(&self.shown, &e))?;
+        self.sync(slots).map_err(|e| disk(&self.shown, &e))?;
         let (data, root) = (self.data.clone(), self.root.clone());
-        self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))?;
-        for settled in entries.iter_mut().filter(|settled| settled.outcome == Outcome::Placed) {
-            if let Some(other) = self.exception(settled.local()) {
-                settled.outcome = other;
-            } else if let Some(elsewhere) = settled.elsewhere.take() {
-                settled.outcome = Outcome::PlacedAs(*elsewhere);
-            }
-        }
-        Ok(())
+        self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))
+    }
+
+    /// What became of an entry that was put into place.
+    pub(super) fn outcome_of(&self, slot: &Slot) -> Outcome {
+        let elsewhere = slot.elsewhere.as_deref().map(|path| Outcome::PlacedAs(path.clone()));
+        self.exception(slot.local()).or(elsewhere).unwrap_or(Outcome::Placed)
     }
 
     /// Makes the folders, then the links, in staging.
-    fn plain(&self, entries: &mut [Settled]) -> io::Result<()> {
+    fn plain(&mut self, slots: &Slots) -> io::Result<()> {
         let mut staged = Folders::new(self.data.clone());
-        for settled in entries.iter().filter(|settled| settled.entry.kind == EntryKind::Directory) {
-            staged.folder(settled.local(), Missing::Create)?;
+        for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
+            staged.folder(slot.local(), Missing::Create)?;
         }
-        for settled in entries.iter_mut() {
-            let EntryKind::Link { target } = &settled.entry.kind else { continue };
-            let dir = staged.holding(settled.local(), Missing::Create)?;
-            let name = settled.local().file_name();
+        for slot in slots.iter() {
+            let EntryKind::Link { target } = &slot.entry.kind else { continue };
+            let dir = staged.holding(slot.local(), Missing::Create)?;
+            let name = slot.local().file_name();
             match dir.symlink(target.as_str(), name.as_str()) {
                 // Left by an earlier try, or not what it should be.
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists
                         && dir.read_link_contents(name.as_str()).is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
                 Err(error) => {
-                    let fault = Fault::disk(format!("making the link {}", settled.entry.path), &error);
-                    settled.outcome = Outcome::Failed(fault);
+                    let fault = Fault::disk(format!("making the link {}", slot.entry.path), &error);
+                    self.exceptions.insert(fit::key(self.case, slot.local()), Outcome::Failed(fault));
                 }
                 Ok(()) => {}
             }
@@ -126,8 +109,8 @@ impl Settling {
     }
 
     /// Has every file on the disk before any is in place.
-    fn sync(&mut self, entries: &[Settled]) -> io::Result<()> {
-        let came = || entries.iter().filter(|settled| settled.digest.is_some()).map(Settled::local);
+    fn sync(&mut self, slots: &Slots) -> io::Result<()> {
+        let came = || slots.iter().filter(|slot| slot.is_staged()).map(Slot::local);
         if came().count() > SYNC_SINGLY {
             // There it takes everything, elsewhere only the files.
             self.unsynced_folders = !cfg!(target_os = "linux");

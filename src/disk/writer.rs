@@ -9,7 +9,7 @@ use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::OpenOptions;
 
 use super::mode::set_executable;
-use super::partial::{End, Partial, State, lock, slot};
+use super::partial::{End, Partial, State, lock};
 use super::root::{Folders, Missing};
 use super::sparse::{self, Ground};
 use crate::base::digest::{CHUNK, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
@@ -63,9 +63,9 @@ impl Writer {
     pub fn end(&mut self, entry: u32, end: End) -> Result<(), Fault> {
         let empty = {
             let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
+            let slot = slots.at(entry)?;
             let announced = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
-            let State::Open(work) = &mut slot.state else { return Err(Fault::protocol("an entry ended twice")) };
+            let Some(work) = slot.state.work() else { return Err(Fault::protocol("an entry ended twice")) };
             if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
                 return Err(Fault::protocol("an entry ended otherwise than announced"));
             }
@@ -93,8 +93,8 @@ impl Writer {
     /// A protocol fault for what was not offered.
     pub fn give_up(&mut self, entry: u32, fault: Fault) -> Result<(), Fault> {
         let mut slots = lock(&self.partial.slots);
-        let slot = slot(&mut slots, entry)?;
-        if !matches!(slot.state, State::Open(_)) {
+        let slot = slots.at(entry)?;
+        if !matches!(slot.state, State::Awaited | State::Open(_)) {
             return Err(Fault::protocol("an entry ended twice"));
         }
         slot.state = State::Failed(fault);
@@ -105,14 +105,13 @@ impl Writer {
     /// Checks that a chunk belongs to what was accepted; says where it goes, if it still matters.
     fn expect(&self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<Option<(RelPath, Ground)>, Fault> {
         let mut slots = lock(&self.partial.slots);
-        let slot = slot(&mut slots, entry)?;
+        let slot = slots.at(entry)?;
         let path = slot.local().clone();
-        let work = match &mut slot.state {
-            State::Open(work) => work,
-            // Given up, by another writer, while this chunk was waiting.
-            State::Failed(_) => return Ok(None),
-            _ => return Err(Fault::protocol("bytes of an entry that needs none")),
-        };
+        // Given up, by another writer, while this chunk was waiting.
+        if matches!(slot.state, State::Failed(_)) {
+            return Ok(None);
+        }
+        let work = slot.state.work().ok_or_else(|| Fault::protocol("bytes of an entry that needs none"))?;
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
         let fits = match slot.entry.kind {
@@ -150,13 +149,17 @@ impl Writer {
     fn note(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
         {
             let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
+            let slot = slots.at(entry)?;
             let work = match &mut slot.state {
                 State::Open(work) => work,
                 State::Failed(_) => return Ok(()),
                 _ => return Err(Fault::protocol("bytes of an entry that has ended")),
             };
             let index = chunk.index() as usize;
+            // Its end may have been heard, by another writer, while this was being written.
+            if work.end.is_some_and(|end| chunks_of(end.size).is_none_or(|count| index >= count as usize)) {
+                return Err(Fault::protocol("a chunk behind the end of its entry"));
+            }
             if work.chunks.len() <= index {
                 work.chunks.resize(index + 1, None);
             }
@@ -183,7 +186,7 @@ impl Writer {
     fn finish_if_complete(&mut self, entry: u32) -> Result<(), Fault> {
         let (path, modified, executable, good) = {
             let mut slots = lock(&self.partial.slots);
-            let slot = slot(&mut slots, entry)?;
+            let slot = slots.at(entry)?;
             let State::Open(work) = &slot.state else { return Ok(()) };
             let Some(end) = work.end else { return Ok(()) };
             if work.got < chunks_of(end.size).unwrap_or(u32::MAX) as usize {

@@ -128,7 +128,7 @@ impl Intake {
     }
 
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stuck> {
-        let kib = (bytes.div_ceil(1024).max(1)).min(WAITING_KIB) as u32;
+        let kib = bytes.div_ceil(1024).clamp(1, WAITING_KIB) as u32;
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
     }
 

@@ -205,6 +205,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_protocols_page_unpacks() {
+        let (packed, mut bytes) = ([0x28, 0xb5, 0x2f, 0xfd, 0x20, 200, 0x43, 6, 0, b'a'], Vec::new());
+        Unpacker::default().unpack(&packed, 200, &mut bytes).unwrap();
+        assert_eq!(bytes, [b'a'; 200]);
+    }
+
+    #[test]
     fn nothing_is_packed_for_a_link_that_takes_everything() {
         let packing = Packing::new(Compress::Auto);
         let mut packer = Packer::new();

@@ -3,8 +3,6 @@
 //! One task for each connection hears what the sender says and hands bytes to the intake; another
 //! speaks: it asks for consent, tells what is there already and how far things are, settles and signs.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::consent::{Answer, Consent, Proposal, Verdict};
 use super::fault::FlowFault;
 use super::greet::{Me, Session};
 use super::hear::{Ear, Heard, hear};
@@ -27,51 +26,13 @@ use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{Entry, Have, Outcome};
+use crate::base::manifest::{Entry, Have};
 use crate::base::path::Name;
-use crate::base::text::PeerText;
-use crate::disk::partial::Partial;
+use crate::disk::partial::{Partial, Settled};
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, PROGRESS};
+use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, MAX_PAGE, PROGRESS};
 use crate::wire::message::Receiving;
-
-/// The answer to an offer, when somebody has thought about it.
-pub type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
-
-/// Whether, and where to, an offer is accepted.
-pub enum Consent {
-    /// It was asked for: everything goes to this folder at once.
-    Given {
-        /// The folder.
-        root: Root,
-        /// The outermost names that may come; any, where everything was asked for.
-        tops: Option<Vec<Name>>,
-    },
-    /// Somebody, or some rule, decides once the whole manifest is there.
-    Ask(Box<dyn FnOnce(Proposal) -> Answer + Send>),
-}
-
-/// A whole offer, to be decided on.
-#[derive(Debug, Clone)]
-pub struct Proposal {
-    /// Everything offered; accepting binds exactly this list.
-    pub entries: Entries,
-}
-
-/// What was decided.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Yes, into this folder.
-    Accept(Root),
-    /// No.
-    Decline {
-        /// Of which kind.
-        kind: FaultKind,
-        /// Why, for the sender.
-        reason: PeerText,
-    },
-}
 
 /// How long a sender's last word is waited for when one of its connections is lost.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -422,17 +383,22 @@ where
         self.report().await?;
         let settled = self.patiently(move || partial.settle()).await?;
         let mut statement = Statement::of(transfer);
-        for (entry, outcome, digest) in &settled {
-            statement.add(entry, outcome, *digest);
+        let (mut entries, mut outcomes) =
+            (Entries::default(), Vec::with_capacity(self.progress.borrow().entries as usize));
+        for page in settled {
+            // Page by page, so that a million entries are not kept twice.
+            let mut block = Vec::with_capacity(page.len());
+            for Settled { entry, outcome, digest } in page {
+                statement.add(&entry, &outcome, digest);
+                outcomes.push(outcome);
+                block.push(entry);
+            }
+            entries.push(block);
         }
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(settled.len());
-        let mut entries = Entries::default();
-        entries.extend(settled.into_iter().map(|(entry, outcome, _)| {
-            outcomes.push(outcome);
-            entry
-        }));
-        for page in pages(outcomes.clone()) {
-            self.say(&Receiving::Outcomes(page)).await?;
+        for some in outcomes.chunks(MAX_PAGE) {
+            for page in pages(some.to_vec()) {
+                self.say(&Receiving::Outcomes(page)).await?;
+            }
         }
         // The last word: nothing follows it.
         let receipt = statement.sign(&self.me.key);

@@ -205,8 +205,27 @@ mod tests {
         assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal, Have::Skipped])).unwrap(), [3, 2, 1, 3]);
         let outcomes = vec![Outcome::Unchanged, Outcome::Skipped, Outcome::Replaced];
         assert_eq!(postcard::to_allocvec(&Receiving::Outcomes(outcomes)).unwrap(), [6, 3, 4, 5, 6]);
+        let digest = Have::Digest(EntryDigest([7; 32]));
+        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![digest])).unwrap(), [&[3, 1, 4][..], &[7; 32]].concat());
         let fault = Fault::new(FaultKind::Disk, "full");
         assert_eq!(postcard::to_allocvec(&Receiving::Abort(fault)).unwrap(), b"\x09\x05\x04full");
+    }
+
+    /// As the examples of `man/ftx-protocol.7`.
+    #[test]
+    fn golden_bytes_of_lanes_and_packed_chunks() {
+        let ticket = Ticket([8; 16]);
+        let said = [&[10][..], &[8; 16]].concat();
+        assert_eq!(postcard::to_allocvec(&Sending::Ticket(ticket)).unwrap(), said);
+        assert_eq!(postcard::to_allocvec(&Receiving::Ticket(ticket)).unwrap(), said);
+        let packed = Sending::Packed { head: ChunkHead { entry: 300, index: 1, length: 200 }, packed: 10 };
+        assert_eq!(postcard::to_allocvec(&packed).unwrap(), [11, 0xac, 2, 1, 0xc8, 1, 10]);
+        assert_eq!(postcard::to_allocvec(&Sending::Lanes(3)).unwrap(), [12, 3]);
+        assert_eq!(postcard::to_allocvec(&Sending::ByContent).unwrap(), [13]);
+        let transfer = TransferId::new();
+        let attach = [&[4, 16][..], transfer.as_bytes(), &[8; 16]].concat();
+        assert_eq!(postcard::to_allocvec(&Request::Attach { transfer, ticket }).unwrap(), attach);
+        assert_eq!(postcard::to_allocvec(&Request::Preview).unwrap(), [5]);
     }
 
     #[test]

@@ -114,12 +114,12 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
             report::exceptions(printer, &summary, &[]);
             let verdict = report::verdict(&summary, &[]).as_str();
             let line = format!("← {}: {verdict}: {}", shown(&peer), report::line(&summary, took));
-            printer.result(&line, || report::object("received", &peer, &summary, &[], took));
+            report::finished(printer, &line, ("received", &peer), (&summary, &[]), took);
         }
         Event::Served { peer, summary, passed, took } => {
             report::exceptions(printer, &summary, &passed);
             let line = format!("→ {}: {}", shown(&peer), report::line(&summary, took));
-            printer.result(&line, || report::object("served", &peer, &summary, &passed, took));
+            report::finished(printer, &line, ("served", &peer), (&summary, &passed), took);
         }
         Event::Failed { peer, fault } => {
             let line = format!("{}: {fault}", shown(&peer));

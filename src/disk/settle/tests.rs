@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, VerifiedChunk};
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{Have, Stamp};
+use crate::base::manifest::{Entry, Have, Stamp};
 use crate::disk::partial::{End, Partial};
 use crate::disk::writer::Writer;
 
@@ -14,6 +14,12 @@ mod again;
 mod names;
 
 const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
+
+/// What became of each entry, and its digest.
+fn settle(partial: &Partial) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {
+    let pages = partial.settle()?;
+    Ok(pages.flatten().map(|settled| (settled.entry, settled.outcome, settled.digest)).collect())
+}
 
 fn open(home: &Path) -> Arc<Partial> {
     open_with(home, Conflict::Rename)
@@ -57,7 +63,7 @@ fn send_with(home: &Path, conflict: Conflict, path: &str, bytes: &[u8]) -> Outco
         write(&partial, 0, bytes, 0..usize::MAX).unwrap();
         end(&partial, 0, bytes).unwrap();
     }
-    partial.settle().unwrap().remove(0).1
+    settle(&partial).unwrap().remove(0).1
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn what_takes_a_name_meanwhile_stays_where_names_are_skipped() {
     fs::write(home.path().join("a"), "new").unwrap();
     fs::write(home.path().join("b"), "abc").unwrap();
     fs::write(home.path().join("t"), "no folder").unwrap();
-    let outcomes: Vec<_> = partial.settle().unwrap().into_iter().map(|(_, outcome, _)| outcome).collect();
+    let outcomes: Vec<_> = settle(&partial).unwrap().into_iter().map(|(_, outcome, _)| outcome).collect();
     assert_eq!(outcomes, [Outcome::Skipped, Outcome::Equal, Outcome::Skipped, Outcome::Skipped]);
     assert_eq!(fs::read(home.path().join("a")).unwrap(), b"new");
     assert_eq!(fs::read(home.path().join("t")).unwrap(), b"no folder");
@@ -167,7 +173,7 @@ fn a_tree_merges_into_one_that_is_there() {
         write(&partial, entry, bytes, 0..1).unwrap();
         end(&partial, entry, bytes).unwrap();
     }
-    let settled = partial.settle().unwrap();
+    let settled = settle(&partial).unwrap();
     let outcomes: Vec<_> = settled.iter().map(|(_, outcome, _)| outcome.clone()).collect();
     let placed_as = |p: &str| Outcome::PlacedAs(RelPath::parse(p).unwrap());
     assert_eq!(outcomes[2], placed_as("tree/sub/mine (1)"));
@@ -190,7 +196,7 @@ fn what_was_not_offered_is_not_written() {
     assert!(end(&partial, 0, b"ab").is_err(), "another size");
     let far = VerifiedChunk::verify(u32::MAX, b"x", ChunkHash::of(b"x")).unwrap();
     assert!(Writer::new(&partial).write(1, &far).is_err(), "far ahead in a pipe");
-    let settled = partial.settle().unwrap();
+    let settled = settle(&partial).unwrap();
     assert!(settled.iter().all(|(_, outcome, _)| !outcome.is_good()));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
@@ -214,7 +220,7 @@ fn a_pipe_may_end_before_its_last_chunk_is_written_and_has_no_holes() {
     let hashes = [ChunkHash::of(&short), ChunkHash::of(&full)];
     let size = CHUNK + 5;
     writer.end(1, End { size, digest: EntryDigest::over(size, hashes.iter()) }).unwrap();
-    let settled = partial.settle().unwrap();
+    let settled = settle(&partial).unwrap();
     assert_eq!(settled[0].1, Outcome::Placed);
     assert_eq!(fs::read(home.path().join("whole")).unwrap(), bytes);
     assert!(!settled[1].1.is_good());
@@ -228,7 +234,7 @@ fn a_digest_that_does_not_fit_leaves_nothing() {
     partial.admit(vec![file("a", 3)]).unwrap();
     write(&partial, 0, b"abc", 0..1).unwrap();
     end(&partial, 0, b"abd").unwrap();
-    let settled = partial.settle().unwrap();
+    let settled = settle(&partial).unwrap();
     assert!(matches!(&settled[0].1, Outcome::Failed(fault) if fault.kind == FaultKind::Integrity));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
@@ -246,7 +252,7 @@ fn a_settling_that_fails_keeps_what_is_staged() {
     let area = fs::read_dir(&staging).unwrap().next().unwrap().unwrap().path();
     // What is to be synced is not where it was.
     fs::rename(area.join("data/a"), area.join("hidden")).unwrap();
-    assert!(partial.settle().is_err());
+    assert!(settle(&partial).is_err());
     partial.leave();
     assert!(area.join("hidden").exists());
 }
@@ -261,7 +267,7 @@ fn chunks_of_an_entry_that_was_given_up_are_passed_over() {
     write(&partial, 0, &bytes, 0..1).unwrap();
     Writer::new(&partial).give_up(0, Fault::new(FaultKind::Other, "it changed")).unwrap();
     write(&partial, 0, &bytes, 1..2).unwrap();
-    assert!(matches!(partial.settle().unwrap().remove(0).1, Outcome::Failed(_)));
+    assert!(matches!(settle(&partial).unwrap().remove(0).1, Outcome::Failed(_)));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
 
@@ -276,7 +282,7 @@ fn a_file_with_the_same_bytes_stays_and_becomes_as_executable_as_the_one_offered
     let digest = EntryDigest::over(4, hash.iter());
     assert_eq!(partial.admit(vec![file("a", 4)]).unwrap(), [Have::Digest(digest)]);
     end(&partial, 0, b"same").unwrap();
-    let settled = partial.settle().unwrap().remove(0);
+    let settled = settle(&partial).unwrap().remove(0);
     assert_eq!((settled.1, settled.2), (Outcome::Equal, Some(digest)));
     #[cfg(unix)]
     {
@@ -295,6 +301,6 @@ fn a_number_that_has_the_same_bytes_does_not_keep_a_file_from_being_replaced() {
     assert_eq!(partial.admit(vec![file("a", 5)]).unwrap(), [Have::Nothing]);
     write(&partial, 0, b"newer", 0..1).unwrap();
     end(&partial, 0, b"newer").unwrap();
-    assert_eq!(partial.settle().unwrap().remove(0).1, Outcome::Replaced);
+    assert_eq!(settle(&partial).unwrap().remove(0).1, Outcome::Replaced);
     assert_eq!(fs::read(home.path().join("a")).unwrap(), b"newer");
 }

@@ -20,7 +20,7 @@ fn a_second_try_goes_on_where_the_first_stopped() {
     write(&again, 0, &bytes, 0..1).unwrap();
     write(&again, 0, &bytes, 3..4).unwrap();
     end(&again, 0, &bytes).unwrap();
-    let settled = again.settle().unwrap();
+    let settled = settle(&again).unwrap();
     assert_eq!(settled[0].1, Outcome::Placed);
     assert_eq!(fs::read(home.path().join("big.iso")).unwrap(), bytes);
     let metadata = fs::metadata(home.path().join("big.iso")).unwrap();
@@ -41,7 +41,7 @@ fn what_an_earlier_try_left_of_a_file_no_longer_offered_is_not_placed() {
     let again = open(home.path());
     again.admit(vec![file("t/stays", 3)]).unwrap();
     end(&again, 0, b"abc").unwrap();
-    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
+    assert_eq!(settle(&again).unwrap()[0].1, Outcome::Placed);
     assert_eq!(fs::read(home.path().join("t/stays")).unwrap(), b"abc");
     assert!(!home.path().join("t/gone").exists());
 }
@@ -111,7 +111,7 @@ fn nothing_of_an_earlier_try_shows_through() {
         write(&again, entry, bytes, 0..1).unwrap();
         end(&again, entry, bytes).unwrap();
     }
-    assert!(again.settle().unwrap().iter().all(|(_, outcome, _)| *outcome == Outcome::Placed));
+    assert!(settle(&again).unwrap().iter().all(|(_, outcome, _)| *outcome == Outcome::Placed));
     assert_eq!(fs::read(home.path().join("big")).unwrap(), b"tiny");
     assert_eq!(fs::read(home.path().join("pipe")).unwrap(), b"short");
     assert_eq!(fs::read(home.path().join("t/x")).unwrap(), b"x");
@@ -208,7 +208,7 @@ fn zeros_are_zeros_also_where_an_earlier_try_has_written() {
     assert_eq!(have.bytes_of(bytes.len() as u64), 2 * CHUNK, "a hole counts as there");
     write(&again, 0, &bytes, 2..4).unwrap();
     end(&again, 0, &bytes).unwrap();
-    assert_eq!(again.settle().unwrap()[0].1, Outcome::Placed);
+    assert_eq!(settle(&again).unwrap()[0].1, Outcome::Placed);
     assert!(fs::read(home.path().join("disk")).unwrap() == bytes);
 }
 

@@ -38,7 +38,7 @@ fn what_a_folding_file_system_holds_as_one_arrives_as_two() {
         write(&partial, entry, bytes, 0..1).unwrap();
         end(&partial, entry, bytes).unwrap();
     }
-    assert_eq!(outcomes(&partial.settle().unwrap()), there);
+    assert_eq!(outcomes(&settle(&partial).unwrap()), there);
     for (path, bytes) in [("T/A", "T/A"), ("T/a (1)", "T/a"), ("t (1)/A", "t/A")] {
         assert_eq!(fs::read_to_string(home.path().join(path)).unwrap(), bytes);
     }
@@ -47,7 +47,7 @@ fn what_a_folding_file_system_holds_as_one_arrives_as_two() {
     let again = open_on(home.path(), Case::Folded, Names::All);
     let have = again.admit(offer()).unwrap();
     assert_eq!(have.iter().filter(|have| **have == Have::Equal).count(), 4, "{have:?}");
-    again.settle().unwrap();
+    settle(&again).unwrap();
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
 }
 
@@ -70,7 +70,7 @@ fn what_was_staged_under_a_name_is_not_taken_for_another_of_it() {
         write(&again, entry, &bytes, 0..2).unwrap();
         end(&again, entry, &bytes).unwrap();
     }
-    assert_eq!(outcomes(&again.settle().unwrap()), ["a", "A (1)"]);
+    assert_eq!(outcomes(&settle(&again).unwrap()), ["a", "A (1)"]);
     assert_eq!(fs::read(home.path().join("a")).unwrap(), vec![9; CHUNK as usize + 1]);
     assert_eq!(fs::read(home.path().join("A (1)")).unwrap(), vec![10; CHUNK as usize + 1]);
 }
@@ -90,7 +90,7 @@ fn names_that_cannot_be_held_are_rewritten_and_told() {
         end(&partial, entry, bytes).unwrap();
     }
     let there = ["CON_ (1)", "a_b/c_", "a_b/to_", "fine"];
-    assert_eq!(outcomes(&partial.settle().unwrap()), there);
+    assert_eq!(outcomes(&settle(&partial).unwrap()), there);
     assert!(there.iter().all(|path| home.path().join(path).symlink_metadata().is_ok()));
 }
 
@@ -105,7 +105,7 @@ fn what_we_staged_is_known_again_in_either_normal_form_and_nothing_is_passed_ove
     end(&partial, 0, b"abc").unwrap();
     // As if the file system had made something of a name that is no name.
     partial.area.data.write("x\\y", "kept").unwrap();
-    assert!(partial.settle().is_err());
+    assert!(settle(&partial).is_err());
     assert_eq!(partial.area.data.read_to_string("x\\y").unwrap(), "kept");
 }
 
