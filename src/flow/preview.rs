@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -22,8 +22,8 @@ use crate::base::manifest::Have;
 use crate::disk::peek::Peek;
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::MAX_PAGE;
-use crate::wire::message::Receiving;
+use crate::wire::limits::{KEEP_ALIVE, MAX_PAGE};
+use crate::wire::message::{Receiving, Sending};
 
 /// How long a receiver's last word is waited for when the stream takes nothing more.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -66,6 +66,8 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                 break said.ok_or(lost)?;
             }
             tokio::select! {
+                // Heard first: who answers must not wait for us while we wait to be read.
+                biased;
                 message = &mut heard => break message?,
                 frames = telling.next(), if !telling.over => {
                     lost = mouth.frames(frames).await.err();
@@ -74,6 +76,8 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                         continue 'heard;
                     }
                 }
+                // A slow disk on either side is no silence.
+                () = sleep(KEEP_ALIVE) => lost = mouth.say(&Sending::KeepAlive).await.err(),
             }
         };
         match message {
@@ -135,11 +139,17 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     let hearing = hear(&mut session.reader, told, &ear);
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
+    let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             biased;
             message = heard.recv() => message,
             fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
+            _ = quiet.tick() => {
+                frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
+                continue;
+            }
         };
         match message {
             Some(Heard::Offer { set, .. }) => {
@@ -152,13 +162,19 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let looked = tokio::task::spawn_blocking(move || {
+                let mut looked = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
                 });
                 let lost =
                     |_| FlowFault::Ours(Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly"));
-                let (haves, page) = looked.await.map_err(lost)?;
+                let looked = loop {
+                    tokio::select! {
+                        looked = &mut looked => break looked,
+                        _ = quiet.tick() => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
+                    }
+                };
+                let (haves, page) = looked.map_err(lost)?;
                 preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {
@@ -176,6 +192,70 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Some(Heard::PagesEnd | Heard::Ticket(_)) => {}
             Some(Heard::End { .. }) | None => return Err(FlowFault::unexpected("an end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::Role;
+    use crate::disk::source::{Item, Source};
+    use crate::flow::greet::{Greeted, Me, Proof};
+    use crate::flow::outgoing::Manner;
+    use crate::link::key::Key;
+    use crate::wire::limits::IDLE;
+    use crate::wire::message::Request;
+
+    /// Two sides that have greeted each other: the one that sends, and the one that receives.
+    async fn sessions() -> (Session<tokio::io::DuplexStream>, Session<tokio::io::DuplexStream>) {
+        let (one, two) = tokio::io::duplex(1 << 16);
+        let me = |name: &str| Me { key: Arc::new(Key::generate().unwrap()), name: name.into(), role: Role::Peer };
+        let (alice, bob) = (me("alice"), me("bob"));
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let (to_bob, to_alice) = (proof(&bob), proof(&alice));
+        let dialling = async {
+            let greeted = Greeted::dialled(one, to_bob, &alice).await.unwrap();
+            greeted.ask(Request::Preview).await.unwrap()
+        };
+        let (sender, receiver) = tokio::join!(dialling, Session::answered(two, to_alice, &bob));
+        (sender, receiver.unwrap().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_waits_for_an_answer_keeps_the_connection_alive() {
+        let (sender, mut receiver) = sessions().await;
+        let text = Item::Text { name: crate::base::path::Name::parse("t").unwrap(), bytes: Arc::from(&b"t"[..]) };
+        let outgoing = Outgoing::start(Source::new(vec![text]), Manner::default());
+        let hearing = async {
+            frame::write(&mut receiver.writer, &Receiving::Accept).await.unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < IDLE * 3 {
+                receiver.reader.next::<Sending>().await.unwrap();
+                frame::write(&mut receiver.writer, &Receiving::KeepAlive).await.unwrap();
+            }
+        };
+        tokio::select! {
+            result = ask(sender, &outgoing) => panic!("{result:?}"),
+            () = hearing => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_waits_for_more_keeps_the_connection_alive() {
+        let home = tempfile::tempdir().unwrap();
+        let root = Root::open(home.path()).unwrap();
+        let (mut sender, receiver) = sessions().await;
+        let hearing = async {
+            let begun = Instant::now();
+            while begun.elapsed() < IDLE * 3 {
+                assert_eq!(sender.reader.next::<Receiving>().await.unwrap(), Receiving::KeepAlive);
+                frame::write(&mut sender.writer, &Sending::KeepAlive).await.unwrap();
+            }
+        };
+        tokio::select! {
+            result = pull(receiver, Some(&root)) => panic!("{result:?}"),
+            () = hearing => {}
         }
     }
 }
