@@ -181,6 +181,28 @@ fn who_has_said_yes_is_not_asked_again_about_what_was_cut_but_about_anything_els
     }
 }
 
+/// The node has not noticed anything when the same transfer is there again.
+#[test]
+fn a_cut_that_only_one_side_notices_is_no_hindrance() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let bytes = noise(13, SIZE);
+    bob.write("big", &bytes);
+    alice.write("notes/fetched", &bytes);
+    let node = alice.up(&["--accept", "all", "--share", "notes", "--share-with", "all"]);
+    let deserted = |way| Proxy::to(node.port(), vec![Trouble { way, after: THROUGH, what: Mishap::Deserted }]);
+    let ran = bob.run(&["push", "big", &deserted(Way::There).at(), "--connections", "1"]).done();
+    assert_eq!(reconnected(&ran), 1, "{ran:?}");
+    assert!(alice.read("inbox/big") == bytes);
+    assert_eq!(alice.tree("inbox"), ["big"]);
+    moved_once(&ran.last());
+    let failed = node.event("failed");
+    assert!(failed.to_string().contains("dialled again"), "{failed}");
+    let target = format!("{}:notes/fetched", deserted(Way::Back).at());
+    let ran = bob.run(&["pull", &target, "--to", "here", "--connections", "1"]).done();
+    assert_eq!(reconnected(&ran), 1, "{ran:?}");
+    assert!(bob.read("here/fetched") == bytes);
+}
+
 /// As where a laptop was closed: its last connection still looks alive to the receiver.
 #[test]
 fn a_sender_that_comes_again_goes_on_although_its_old_connection_still_stands() {

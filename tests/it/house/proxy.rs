@@ -48,6 +48,8 @@ pub(crate) enum Mishap {
     Late { by: Duration },
     /// Nothing more is taken until the proxy is opened.
     Held,
+    /// It ends for the side that dialled, and stays open and silent for the other.
+    Deserted,
 }
 
 /// A mishap to one connection: which way, and after how many bytes.
@@ -208,6 +210,11 @@ impl Line {
             }
             Mishap::Lost { most } => drop(self.segment(most)?),
             Mishap::Late { by } => std::thread::sleep(by),
+            Mishap::Deserted => {
+                self.both.dead.store(true, Ordering::Release);
+                let near = if self.way == Way::There { &self.from } else { &self.to };
+                return near.shutdown(Shutdown::Both);
+            }
             Mishap::Held => {
                 self.tally.wait_until_open();
                 return self.carry_bytes(u64::MAX);
