@@ -40,7 +40,7 @@ use crate::flow::pack::Compress;
 pub struct Push {
     /// What to send, and last, to whom
     #[arg(
-        required = true,
+        required_unless_present = "all",
         value_name = "PATH… TARGET",
         help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]; \
                 several with commas; @GROUP of the configuration"
@@ -242,4 +242,18 @@ fn excludes(command: &Push) -> Result<Excludes, Failure> {
 /// the home folder.
 fn ignored(gitignore: bool) -> Ignored {
     if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn everybody_needs_no_target_and_anybody_else_does() {
+        assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello", "--all"]).is_ok());
+        assert!(Cli::try_parse_from(["ftx", "push", "notes.pdf", "--all"]).is_ok());
+        assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello"]).is_err());
+    }
 }

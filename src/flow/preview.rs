@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -11,6 +12,7 @@ use super::hear::{Ear, Heard, hear};
 use super::limit::Limit;
 use super::outgoing::Outgoing;
 use super::pages::pages;
+use super::receive::lost_thread;
 use super::speak::{Mouth, Telling, open};
 use super::underway::Pulse;
 use crate::base::entries::Entries;
@@ -20,8 +22,8 @@ use crate::base::manifest::Have;
 use crate::disk::peek::Peek;
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::MAX_PAGE;
-use crate::wire::message::Receiving;
+use crate::wire::limits::{KEEP_ALIVE, MAX_PAGE};
+use crate::wire::message::{Receiving, Sending};
 
 /// What would move.
 #[derive(Debug, Default)]
@@ -64,6 +66,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                         continue 'heard;
                     }
                 }
+                () = sleep(KEEP_ALIVE) => mouth.say(&Sending::KeepAlive).await?,
             }
         };
         match message {
@@ -129,6 +132,10 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
         let message = tokio::select! {
             biased;
             message = heard.recv() => message,
+            () = sleep(KEEP_ALIVE) => {
+                frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
+                continue;
+            }
             fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
         };
         match message {
@@ -142,13 +149,17 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let looked = tokio::task::spawn_blocking(move || {
+                let mut looking = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
                 });
-                let lost =
-                    |_| FlowFault::Ours(Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly"));
-                let (haves, page) = looked.await.map_err(lost)?;
+                let looked = loop {
+                    tokio::select! {
+                        looked = &mut looking => break looked,
+                        () = sleep(KEEP_ALIVE) => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
+                    }
+                };
+                let (haves, page) = looked.map_err(|_| FlowFault::Ours(lost_thread()))?;
                 preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {
