@@ -242,7 +242,8 @@ impl Hearing<'_> {
                 }
                 Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
                 Receiving::Progress { bytes, .. } if self.ledger.is_accepted() => {
-                    self.ledger.count(|p| p.bytes_safe = bytes);
+                    // Nobody has more than was sent, whatever it says.
+                    self.ledger.count(|p| p.bytes_safe = bytes.min(p.bytes_moved));
                 }
                 Receiving::Settling if self.ledger.is_accepted() => self.stage(Stage::Settling),
                 Receiving::Outcomes(page) if self.all_told() => {
