@@ -40,7 +40,7 @@ use crate::flow::pack::Compress;
 pub struct Push {
     /// What to send, and last, to whom
     #[arg(
-        required = true,
+        required_unless_present = "all",
         value_name = "PATH… TARGET",
         help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]; \
                 several with commas; @GROUP of the configuration"
@@ -150,8 +150,14 @@ fn together(context: &Context, mut exits: Vec<(&Receiver, Result<Exit, Failure>)
         return Ok(Exit::Interrupted);
     }
     let exits: Vec<Exit> = exits.iter().map(|(_, ended)| ended.as_ref().map_or_else(|f| f.exit, |e| *e)).collect();
+    Ok(of_all(&exits))
+}
+
+/// One exit for several. Where nothing was done, not even partly, why the first of them failed.
+fn of_all(exits: &[Exit]) -> Exit {
     let first = exits.first().copied().unwrap_or(Exit::Done);
-    Ok(if exits.iter().all(|exit| *exit == first) { first } else { Exit::Partly })
+    let something = exits.iter().any(|exit| matches!(exit, Exit::Done | Exit::Partly));
+    if something && exits.iter().any(|exit| *exit != first) { Exit::Partly } else { first }
 }
 
 fn manner(command: &Push) -> Manner {
@@ -242,4 +248,27 @@ fn excludes(command: &Push) -> Result<Excludes, Failure> {
 /// the home folder.
 fn ignored(gitignore: bool) -> Ignored {
     if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn everybody_needs_no_target_and_anybody_else_does() {
+        assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello", "--all"]).is_ok());
+        assert!(Cli::try_parse_from(["ftx", "push", "notes.pdf", "--all"]).is_ok());
+        assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello"]).is_err());
+    }
+
+    #[test]
+    fn of_several_partly_is_said_only_where_somebody_got_something() {
+        assert_eq!(of_all(&[Exit::Done, Exit::Done]), Exit::Done);
+        assert_eq!(of_all(&[Exit::Declined, Exit::Done]), Exit::Partly);
+        assert_eq!(of_all(&[Exit::Declined, Exit::Partly]), Exit::Partly);
+        assert_eq!(of_all(&[Exit::NotFound, Exit::Declined]), Exit::NotFound);
+    }
 }

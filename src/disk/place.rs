@@ -1,5 +1,6 @@
 //! What is in place already, in the folder that receives.
 
+use std::fs::FileTimes;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -47,15 +48,16 @@ impl Place {
         path: &RelPath,
         alike: impl Fn(&Metadata) -> bool,
     ) -> Option<(Arc<Dir>, Name, Found)> {
-        let EntryKind::File { size, executable, .. } = *kind else { return None };
+        let EntryKind::File { size, executable, modified } = *kind else { return None };
         let dir = self.folders.holding(path, Missing::Fail).ok()?;
         let name = path.file_name();
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             let metadata = dir.symlink_metadata(candidate.as_str()).ok()?;
             if metadata.is_file() && metadata.len() == size && alike(&metadata) {
-                let differs = is_executable(&metadata) != executable;
-                let found = Found(differs.then(|| Box::new((path.with_file_name(&candidate), executable))));
+                let later = metadata.modified().is_ok_and(|t| !Stamp::of(t.into_std()).shows(modified));
+                let differs = later || is_executable(&metadata) != executable;
+                let found = Found(differs.then(|| Box::new((path.with_file_name(&candidate), executable, modified))));
                 return Some((dir, candidate, found));
             }
             if self.conflict == Conflict::Replace && gives_way(&metadata) {
@@ -79,23 +81,30 @@ impl Place {
     }
 }
 
-/// An equal file that is in place: where, and whether it is to be executable, if it is not so yet.
+/// An equal file that is in place: where, whether it is to be executable and its time, if it is not
+/// so yet.
 #[derive(Debug, Default)]
-pub(super) struct Found(Option<Box<(RelPath, bool)>>);
+pub(super) struct Found(Option<Box<(RelPath, bool, Stamp)>>);
 
 impl Found {
-    /// Makes it as executable as the one offered; not where that is not for us to say.
+    /// Gives it the time of the one offered, and makes it as executable; not where that is not for us
+    /// to say.
     pub(super) fn correct(self, root: &Root) {
-        let Some((path, executable)) = self.0.map(|found| *found) else { return };
+        let Some((path, executable, modified)) = self.0.map(|found| *found) else { return };
         if let Ok(dir) = Folders::new(root.dir().clone()).holding(&path, Missing::Fail) {
-            let _ = set_mode(&dir, &path.file_name(), executable);
+            let _ = make_alike(&dir, &path.file_name(), executable, modified);
         }
     }
 }
 
-pub(super) fn set_mode(dir: &Dir, name: &Name, executable: bool) -> io::Result<()> {
+/// Gives a file that has the right bytes the right time, so that the next look at it sees that it is
+/// equal, and makes it as executable as it should be.
+pub(super) fn make_alike(dir: &Dir, name: &Name, executable: bool, modified: Stamp) -> io::Result<()> {
     let file = dir.open_with(name.as_str(), &read_nofollow())?.into_std();
     set_executable(&file, executable)?;
+    if let Some(time) = modified.to_system() {
+        file.set_times(FileTimes::new().set_modified(time))?;
+    }
     file.sync_all()
 }
 

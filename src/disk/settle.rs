@@ -14,11 +14,11 @@ use super::MOST_NUMBERS;
 use super::fit::{self, Case};
 use super::mode::is_executable;
 use super::partial::{Slot, Slots};
-use super::place::{equal, gives_way, is_taken, set_mode};
+use super::place::{equal, gives_way, is_taken, make_alike};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
 use super::staging::sync_all_below;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::manifest::{EntryKind, Outcome};
+use crate::base::manifest::{EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
 
 /// Up to this many files are synced one by one; more, together with their file system.
@@ -163,8 +163,11 @@ impl Settling {
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
-                if ours.is_file() && is_executable(&ours) != is_executable(&to.symlink_metadata(candidate.as_str())?) {
-                    let _ = set_mode(to, &candidate, is_executable(&ours));
+                if ours.is_file()
+                    && let Ok(modified) = ours.modified()
+                {
+                    // Best effort: it may be somebody else's.
+                    let _ = make_alike(to, &candidate, is_executable(&ours), Stamp::of(modified.into_std()));
                 }
                 from.remove_file(name.as_str())?;
                 self.except(path, Outcome::Equal);

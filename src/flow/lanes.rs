@@ -120,6 +120,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
     /// One more as long as the last one paid.
     async fn climb(&self, admission: Admission) {
         let mut before = self.rate().await;
+        // What does not move, as while files are compared, does not move faster on more of them.
+        while before <= 0.0 {
+            before = self.rate().await;
+        }
         for _ in 0..MAX_LANES {
             let left = {
                 let now = self.progress.borrow();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -13,6 +13,7 @@ use super::hear::{Ear, Heard, hear};
 use super::limit::Limit;
 use super::outgoing::Outgoing;
 use super::pages::pages;
+use super::receive::lost_thread;
 use super::speak::{Mouth, Telling, open};
 use super::underway::Pulse;
 use crate::base::entries::Entries;
@@ -139,17 +140,15 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     let hearing = hear(&mut session.reader, told, &ear);
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
-    let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             biased;
             message = heard.recv() => message,
-            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
-            _ = quiet.tick() => {
+            () = sleep(KEEP_ALIVE) => {
                 frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
                 continue;
             }
+            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
         };
         match message {
             Some(Heard::Offer { set, .. }) => {
@@ -162,19 +161,17 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let mut looked = tokio::task::spawn_blocking(move || {
+                let mut looking = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
                 });
-                let lost =
-                    |_| FlowFault::Ours(Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly"));
                 let looked = loop {
                     tokio::select! {
-                        looked = &mut looked => break looked,
-                        _ = quiet.tick() => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
+                        looked = &mut looking => break looked,
+                        () = sleep(KEEP_ALIVE) => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
                     }
                 };
-                let (haves, page) = looked.map_err(lost)?;
+                let (haves, page) = looked.map_err(|_| FlowFault::Ours(lost_thread()))?;
                 preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {
@@ -198,6 +195,8 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::base::id::Role;
     use crate::disk::source::{Item, Source};

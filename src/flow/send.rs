@@ -25,7 +25,7 @@ use crate::base::digest::EntryDigest;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{Have, Outcome};
+use crate::base::manifest::{EntryKind, Have, Outcome};
 use crate::disk::source::Passed;
 use crate::link::key::PublicKey;
 use crate::wire::frame::FrameReader;
@@ -242,7 +242,8 @@ impl Hearing<'_> {
                 }
                 Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
                 Receiving::Progress { bytes, .. } if self.ledger.is_accepted() => {
-                    self.ledger.count(|p| p.bytes_safe = bytes);
+                    // Nobody has more than was sent, whatever it says.
+                    self.ledger.count(|p| p.bytes_safe = bytes.min(p.bytes_moved));
                 }
                 Receiving::Settling if self.ledger.is_accepted() => self.stage(Stage::Settling),
                 Receiving::Outcomes(page) if self.all_told() => {
@@ -271,8 +272,14 @@ impl Hearing<'_> {
         let fits = {
             let known = self.outgoing.walked().state();
             (self.told..end).zip(&page).all(|(place, have)| {
-                let asked_for = by_content || !matches!(have, Have::Digest(_));
-                asked_for && known.entries.get(place).is_some_and(|entry| have.fits(entry.size()))
+                known.entries.get(place).is_some_and(|entry| {
+                    let asked_for = match have {
+                        Have::Digest(_) => by_content && matches!(entry.kind, EntryKind::File { .. }),
+                        Have::Equal => !by_content && matches!(entry.kind, EntryKind::File { .. }),
+                        _ => true,
+                    };
+                    asked_for && have.fits(entry.size())
+                })
             })
         };
         if !fits {

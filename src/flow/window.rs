@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// Bytes kept. Who falls further behind the first than this reads for itself again.
 const KEPT: usize = 24 << 20;
 
+/// What keeping a chunk takes beside its bytes: of tiny files it is the most.
+const AROUND: usize = 512;
+
 /// Which chunk: entry and index.
 pub(super) type Key = (u32, u32);
 
@@ -37,7 +40,7 @@ impl<T> Window<T> {
     pub(super) fn get(&self, key: Key, length: usize, make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
         let cell = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.cell(key, length)
+            kept.cell(key, length + AROUND)
         };
         cell.get_or_init(|| make().map(Arc::new)).clone()
     }
@@ -85,6 +88,15 @@ mod tests {
             }
         });
         assert_eq!(made.into_inner(), 20);
+    }
+
+    #[test]
+    fn tiny_chunks_take_room_too() {
+        let window = Window::<u32>::default();
+        for chunk in 0..100_000 {
+            window.get((chunk, 0), 1, || Some(chunk));
+        }
+        assert!(window.kept.lock().unwrap().cells.len() < KEPT / AROUND);
     }
 
     #[test]

@@ -233,7 +233,12 @@ impl Conversation {
         let begun = Instant::now();
         let outgoing = Outgoing::start(source, Manner { limit: self.node.limit.clone(), ..Manner::default() });
         let further = Further::Attach(self.node.underway.clone());
-        let sent = send::send(session, outgoing, TransferId::new(), further, progress, self.stop.clone()).await?;
+        let sent = send::send(session, outgoing, TransferId::new(), further, progress, self.stop.clone()).await;
+        let sent = match sent {
+            // Whoever pulls and then declines has only looked.
+            Err(FlowFault::Declined { .. }) => return Ok(()),
+            sent => sent?,
+        };
         let took = begun.elapsed();
         let served = Event::Served { peer: self.peer, summary: sent.summary, passed: sent.passed, took };
         let _ = self.node.events.send(served).await;

@@ -305,3 +305,18 @@ fn the_private_key_is_never_sent_whatever_folder_is_pushed() {
     assert!(arrived.iter().any(|path| path.ends_with("/there")), "{arrived:?}");
     assert!(!arrived.iter().any(|path| path.ends_with("/key") || path.ends_with("/innocent")), "{arrived:?}");
 }
+
+#[test]
+fn what_has_the_same_bytes_and_another_time_is_sent_once_and_then_known() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("a", "the same");
+    let there = alice.write("inbox/a", "the same");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(there).unwrap().set_modified(long_ago).unwrap();
+    let first = bob.run(&["push", "a", &node.at()]).done().last();
+    assert_eq!(first["entries"][0]["outcome"], "equal");
+    let again = bob.run(&["push", "a", &node.at()]).done().last();
+    assert_eq!(again["bytes_moved"], 0);
+    assert_eq!(alice.tree("inbox"), ["a"]);
+}
