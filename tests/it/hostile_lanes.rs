@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ftx::base::digest::{CHUNK, ChunkHash};
+use ftx::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use ftx::base::id::TransferId;
 use ftx::base::manifest::{Entry, Outcome};
 use ftx::link::key::Key;
@@ -150,6 +150,46 @@ async fn as_many_lanes_as_may_be_carry_bytes_and_no_more_are_let_in() {
     push.peer.say(&Sending::End).await;
     assert_eq!(push.outcomes().await, vec![Outcome::Placed; MAX_LANES]);
     assert_eq!(placed(&alice).len(), MAX_LANES);
+}
+
+/// Between connections there is no order: here everything comes the wrong way round.
+#[tokio::test]
+async fn an_end_may_come_before_its_chunks_and_these_in_any_order() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let bytes = noise(1, 5 * CHUNK as usize + 77);
+    let size = bytes.len() as u64;
+    let mut push = Push::of(&node, &[file("big", size), file("small", 5)]).await;
+    let mut lanes = [push.lane().await, push.lane().await, push.lane().await];
+    let chunks: Vec<_> = bytes.chunks(CHUNK as usize).collect();
+    let hashes: Vec<_> = chunks.iter().map(|chunk| ChunkHash::of(chunk)).collect();
+    let digest = EntryDigest::over(size, hashes.iter());
+    push.peer.say(&Sending::EntryEnd { entry: 0, size, digest }).await;
+    push.peer.say(&Sending::Lanes(3)).await;
+    push.peer.say(&Sending::End).await;
+    lanes[2].say(&entry_end(1, b"hello")).await;
+    lanes[2].say(&Sending::End).await;
+    for (index, bytes) in chunks.iter().enumerate().rev() {
+        chunk(&mut lanes[index % 2], 0, index as u32, bytes).await;
+    }
+    chunk(&mut lanes[1], 1, 0, b"hello").await;
+    lanes[1].say(&Sending::End).await;
+    lanes[0].say(&Sending::End).await;
+    assert_eq!(push.outcomes().await, [Outcome::Placed, Outcome::Placed]);
+    assert!(alice.read("inbox/big") == bytes && alice.read("inbox/small") == b"hello");
+}
+
+#[tokio::test]
+async fn a_chunk_that_comes_on_two_lanes_ends_the_transfer() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let push = Push::of(&node, &[file("a", 5)]).await;
+    let mut lanes = [push.lane().await, push.lane().await];
+    for lane in &mut lanes {
+        chunk(lane, 0, 0, b"hello").await;
+    }
+    assert_eq!(push.failed(&node).await, "protocol");
+    assert!(placed(&alice).is_empty());
 }
 
 /// As where the sender has nothing left for it by the time it is there.
