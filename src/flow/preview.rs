@@ -1,10 +1,14 @@
 //! What a transfer would move: the manifest and what is there of it, without a byte written.
 
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -25,6 +29,9 @@ use crate::wire::frame;
 use crate::wire::limits::{KEEP_ALIVE, MAX_PAGE};
 use crate::wire::message::{Receiving, Sending};
 
+/// How long a receiver's last word is waited for when the stream takes nothing more.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// What would move.
 #[derive(Debug, Default)]
 pub struct Preview {
@@ -44,8 +51,8 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     mut session: Session<S>,
     outgoing: &Outgoing,
 ) -> Result<Preview, FlowFault> {
-    let mut mouth = Mouth::new(session.writer, Limit::none());
-    open(&mut mouth, outgoing, TransferId::new(), None).await?;
+    let mut mouth = Mouth::new(session.writer, Limit::none(), Pulse::new());
+    let mut lost = open(&mut mouth, outgoing, TransferId::new(), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
     let mut haves = Vec::new();
     'heard: loop {
@@ -57,16 +64,24 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         let heard = session.reader.next::<Receiving>();
         tokio::pin!(heard);
         let message = loop {
+            if let Some(lost) = lost.take() {
+                // What it said says more than that it hung up.
+                let said = timeout(LAST_WORD, &mut heard).await.ok().and_then(Result::ok);
+                break said.ok_or(lost)?;
+            }
             tokio::select! {
+                // Heard first: who answers must not wait for us while we wait to be read.
+                biased;
                 message = &mut heard => break message?,
                 frames = telling.next(), if !telling.over => {
-                    mouth.frames(frames).await?;
-                    if telling.over && haves.len() == outgoing.entries().len() {
+                    lost = mouth.frames(frames).await.err();
+                    if lost.is_none() && telling.over && haves.len() == outgoing.entries().len() {
                         // Nothing more is to be heard.
                         continue 'heard;
                     }
                 }
-                () = sleep(KEEP_ALIVE) => mouth.say(&Sending::KeepAlive).await?,
+                // A slow disk on either side is no silence.
+                () = sleep(KEEP_ALIVE) => lost = mouth.say(&Sending::KeepAlive).await.err(),
             }
         };
         match message {
@@ -128,15 +143,18 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     let hearing = hear(&mut session.reader, told, &ear);
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
+    let (hasher, mut names) = (RandomState::new(), HashSet::new());
+    let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             biased;
             message = heard.recv() => message,
-            () = sleep(KEEP_ALIVE) => {
+            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
+            _ = quiet.tick() => {
                 frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
                 continue;
             }
-            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
         };
         match message {
             Some(Heard::Offer { set, .. }) => {
@@ -149,23 +167,27 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let mut looking = tokio::task::spawn_blocking(move || {
+                // Whoever names one large file again and again would have it read each time.
+                if !page.iter().all(|entry| names.insert(hasher.hash_one(&entry.path))) {
+                    return Err(FlowFault::unexpected("an entry that is offered twice"));
+                }
+                let mut looked = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
                 });
                 let looked = loop {
                     tokio::select! {
-                        looked = &mut looking => break looked,
-                        () = sleep(KEEP_ALIVE) => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
+                        looked = &mut looked => break looked,
+                        _ = quiet.tick() => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
                     }
                 };
                 let (haves, page) = looked.map_err(|_| FlowFault::Ours(lost_thread()))?;
-                preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {
                         frame::write(&mut session.writer, &Receiving::Have(page)).await?;
                     }
                 } else {
+                    preview.entries.push(page);
                     preview.haves.extend(haves);
                 }
             }
@@ -177,6 +199,70 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Some(Heard::PagesEnd | Heard::Ticket(_)) => {}
             Some(Heard::End { .. }) | None => return Err(FlowFault::unexpected("an end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::Role;
+    use crate::disk::source::{Item, Source};
+    use crate::flow::greet::{Greeted, Me, Proof};
+    use crate::flow::outgoing::Manner;
+    use crate::link::key::Key;
+    use crate::wire::limits::IDLE;
+    use crate::wire::message::Request;
+
+    /// Two sides that have greeted each other: the one that sends, and the one that receives.
+    async fn sessions() -> (Session<tokio::io::DuplexStream>, Session<tokio::io::DuplexStream>) {
+        let (one, two) = tokio::io::duplex(1 << 16);
+        let me = |name: &str| Me { key: Arc::new(Key::generate().unwrap()), name: name.into(), role: Role::Peer };
+        let (alice, bob) = (me("alice"), me("bob"));
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let (to_bob, to_alice) = (proof(&bob), proof(&alice));
+        let dialling = async {
+            let greeted = Greeted::dialled(one, to_bob, &alice).await.unwrap();
+            greeted.ask(Request::Preview).await.unwrap()
+        };
+        let (sender, receiver) = tokio::join!(dialling, Session::answered(two, to_alice, &bob));
+        (sender, receiver.unwrap().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_waits_for_an_answer_keeps_the_connection_alive() {
+        let (sender, mut receiver) = sessions().await;
+        let text = Item::Text { name: crate::base::path::Name::parse("t").unwrap(), bytes: Arc::from(&b"t"[..]) };
+        let outgoing = Outgoing::start(Source::new(vec![text]), Manner::default());
+        let hearing = async {
+            frame::write(&mut receiver.writer, &Receiving::Accept).await.unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < IDLE * 3 {
+                receiver.reader.next::<Sending>().await.unwrap();
+                frame::write(&mut receiver.writer, &Receiving::KeepAlive).await.unwrap();
+            }
+        };
+        tokio::select! {
+            result = ask(sender, &outgoing) => panic!("{result:?}"),
+            () = hearing => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_waits_for_more_keeps_the_connection_alive() {
+        let home = tempfile::tempdir().unwrap();
+        let root = Root::open(home.path()).unwrap();
+        let (mut sender, receiver) = sessions().await;
+        let hearing = async {
+            let begun = Instant::now();
+            while begun.elapsed() < IDLE * 3 {
+                assert_eq!(sender.reader.next::<Receiving>().await.unwrap(), Receiving::KeepAlive);
+                frame::write(&mut sender.writer, &Sending::KeepAlive).await.unwrap();
+            }
+        };
+        tokio::select! {
+            result = pull(receiver, Some(&root)) => panic!("{result:?}"),
+            () = hearing => {}
         }
     }
 }

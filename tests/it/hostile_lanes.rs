@@ -12,7 +12,7 @@ use ftx::wire::limits::MAX_LANES;
 use ftx::wire::message::{ChunkHead, Receiving, Request, Sending, Ticket};
 
 use crate::house::home::{Home, Node};
-use crate::house::hostile::{Hostile, entry_end, file};
+use crate::house::hostile::{Hostile, Trap, entry_end, file};
 use crate::house::{noise, until};
 
 /// A push under way, by a peer that keeps its key.
@@ -290,4 +290,27 @@ async fn packed_bytes_are_what_they_are_said_to_be_or_nothing_is_placed() {
     let push = packed(&node, length, &bytes, &small, small.len() as u32).await;
     assert_eq!(push.outcomes().await, [Outcome::Placed]);
     assert!(alice.read("inbox/a") == bytes);
+}
+
+/// Whoever fetches may dial again with the ticket, and finds that nobody answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_invites_lanes_and_lets_none_in_is_still_heard() {
+    let (trap, bob) = (Trap::set().await, Home::new("bob"));
+    let target = format!("{}:notes/a", trap.at());
+    let pulling = bob.start(&["pull", &target, "--to", "here", "--connections", "4"]);
+    let (mut peer, _) = trap.greeted().await;
+    peer.say(&Sending::Offer { transfer: TransferId::new(), set: [1; 32] }).await;
+    peer.say(&Sending::Ticket(Ticket([1; 16]))).await;
+    peer.say(&Sending::Ticket(Ticket([2; 16]))).await;
+    peer.say(&Sending::Page(vec![file("a", 5)])).await;
+    peer.say(&Sending::PagesEnd { entries: 1, bytes: 5 }).await;
+    while !matches!(peer.hear().await.expect("the receiver goes on"), Receiving::Have(_)) {}
+    let (_lane, wish) = trap.greeted().await;
+    assert!(matches!(wish, Request::Attach { ticket: Ticket(bytes), .. } if bytes == [1; 16]), "{wish:?}");
+    chunk(&mut peer, 0, 0, b"hello").await;
+    peer.say(&entry_end(0, b"hello")).await;
+    peer.say(&Sending::End).await;
+    while peer.hear::<Receiving>().await.is_some() {}
+    tokio::task::spawn_blocking(|| pulling.end().done()).await.unwrap();
+    assert_eq!(bob.read("here/a"), b"hello");
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::house::dam::Dam;
 use crate::house::home::Home;
-use crate::house::process::{Process, Ran};
+use crate::house::process::{Process, Ran, Stream};
 use crate::house::proxy::{Mishap, Proxy, Trouble, Way};
 use crate::house::{noise, until};
 use crate::survive::staged;
@@ -197,4 +197,48 @@ fn a_sender_that_comes_again_goes_on_although_its_old_connection_still_stands() 
     assert!(alice.read("inbox/big") == bytes);
     assert!(ran.last()["bytes_moved"].as_u64().unwrap() < SIZE as u64 - THROUGH / 4, "{ran:?}");
     assert_eq!(alice.tree("inbox"), ["big"]);
+}
+
+/// Nobody can read a pipe twice.
+#[test]
+fn what_comes_from_a_pipe_is_not_begun_again() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    let cut = Trouble { way: Way::There, after: 2 << 20, what: Mishap::Cut };
+    let proxy = Proxy::to(node.port(), vec![cut]);
+    let mut command = bob.command(&["push", "-", &proxy.at(), "--as", "dump"]);
+    command.arg("--json");
+    let ran = Process::start_with_input(command, &noise(10, 8 << 20)).end().exits(4);
+    assert_eq!((reconnected(&ran), proxy.lines()), (0, 1), "{ran:?}");
+    assert!(!alice.path("inbox/dump").exists());
+}
+
+#[test]
+fn packed_bytes_that_are_cut_go_on_like_others() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    let mut bytes = noise(11, 8 << 20);
+    // Every other 100 bytes shrink to nothing.
+    bytes.chunks_mut(100).step_by(2).for_each(|piece| piece.fill(b'x'));
+    bob.write("big", &bytes);
+    let cut = Trouble { way: Way::There, after: 3 << 20, what: Mishap::Cut };
+    let proxy = Proxy::to(node.port(), vec![cut]);
+    let ran = bob.run(&["push", "big", &proxy.at(), "--compress", "on", "--connections", "1"]).done();
+    assert_eq!(reconnected(&ran), 1, "{ran:?}");
+    assert!(alice.read("inbox/big") == bytes);
+    assert!(proxy.bytes(Way::There) < bytes.len() as u64 * 9 / 10, "it was packed");
+}
+
+#[test]
+fn whoever_waits_for_a_peer_to_come_back_can_be_stopped() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("big", noise(12, SIZE));
+    let dam = Dam::before(node.port(), THROUGH);
+    let pushing = bob.start(&["push", "big", &dam.at(), "--retry", "600"]);
+    until("half of it is staged", || staged(&alice).filter(|bytes| *bytes > THROUGH / 2));
+    node.process().kill();
+    pushing.wait_for(Stream::Out, "reconnecting", |line| line.contains("reconnecting").then_some(()));
+    pushing.signal(rustix::process::Signal::INT);
+    pushing.end().exits(130);
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::house::dam::Dam;
 use crate::house::home::{Home, Node};
 use crate::house::process::{Process, Ran};
+use crate::house::proxy::{Mishap, Proxy, Trouble, Way};
 use crate::house::sluice::Sluice;
 use crate::house::{noise, until};
 use crate::survive::staged;
@@ -133,6 +134,21 @@ fn a_receiver_that_is_killed_in_the_middle_does_not_stop_the_others() {
     assert_eq!((told(&ran, "pushed").len(), told(&ran, "failed").len()), (2, 1), "{ran:?}");
     assert!(alices.iter().all(|(alice, _)| alice.read("inbox/big") == bytes));
     assert!(!victim.path("inbox/big").exists());
+}
+
+#[test]
+fn one_that_is_lost_and_dialled_again_gets_it_like_the_others() {
+    let (bob, alices) = (Home::new("bob"), nodes(3));
+    let bytes = noise(7, LONG);
+    bob.write("big", &bytes);
+    let cut = Trouble { way: Way::There, after: 20 << 20, what: Mishap::Cut };
+    let proxy = Proxy::to(alices[0].1.port(), vec![cut]);
+    let to = format!("{},{}", proxy.at(), all_of(&alices[1..]));
+    let ran = bob.run(&["push", "big", &to, "--connections", "1"]).done();
+    let again = told(&ran, "reconnecting");
+    assert_eq!((again.len(), told(&ran, "pushed").len()), (1, 3), "{ran:?}");
+    assert!(alices.iter().all(|(alice, _)| alice.read("inbox/big") == bytes));
+    assert_eq!(alices[0].0.tree("inbox"), ["big"]);
 }
 
 #[test]

@@ -338,7 +338,10 @@ fn a_node_that_would_ask_a_person_says_so_and_asks_nobody() {
     bob.write("a", noise(1, 5000));
     let ran = Process::start(bob.command(&["push", "-n", "a", &at])).end().done();
     assert!(ran.err.contains("a person is asked there"), "{ran:?}");
-    assert_eq!(plan(&bob.run(&["push", "-n", "a", &at]).done()), (1, 5000, 0));
+    // It refuses before it has heard everything, which may find its connection closed.
+    for _ in 0..20 {
+        assert_eq!(plan(&bob.run(&["push", "-n", "a", &at]).done()), (1, 5000, 0));
+    }
     assert!(!terminal.screen().contains(QUESTION), "{}", terminal.screen());
     assert!(alice.tree("inbox").is_empty());
 }

@@ -66,6 +66,7 @@ impl Taken {
 pub(crate) struct Trap {
     listener: TcpListener,
     port: u16,
+    key: Arc<Key>,
 }
 
 /// The nonce of all hostile peers: it is a secret to nobody.
@@ -203,7 +204,7 @@ impl Trap {
     pub(crate) async fn set() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        Self { listener, port }
+        Self { listener, port, key: Arc::new(Key::generate().unwrap()) }
     }
 
     /// Where it is, as it is typed.
@@ -213,10 +214,9 @@ impl Trap {
 
     /// The next connection, past the TLS handshake; nothing is said yet.
     pub(crate) async fn caught(&self) -> Hostile {
-        let key = Arc::new(Key::generate().unwrap());
         let (tcp, _) = self.listener.accept().await.unwrap();
-        let link = Tls::new(&key).unwrap().accept(tcp, PATIENCE).await.unwrap();
-        Hostile::over(link, key)
+        let link = Tls::new(&self.key).unwrap().accept(tcp, PATIENCE).await.unwrap();
+        Hostile::over(link, self.key.clone())
     }
 
     /// The next connection, greeted as it should be, and what it wants.
