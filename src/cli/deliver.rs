@@ -167,6 +167,8 @@ pub async fn preview(context: &Context, receiver: &Receiver, outgoing: &Arc<Outg
         }
         asked => asked.map_err(|fault| failed(&fault))?,
     };
-    plan::tell(context, ("to", &shown, &peer), &preview, &outgoing.passed());
-    Ok(Exit::Done)
+    let passed = outgoing.passed();
+    plan::tell(context, ("to", &shown, &peer), &preview, &passed);
+    // As it would end if it were done.
+    Ok(if report::unreadable(&passed) > 0 { Exit::Partly } else { Exit::Done })
 }

@@ -215,3 +215,23 @@ impl From<Exit> for ExitCode {
         exit.report()
     }
 }
+
+/// One exit for several. Where nothing was done, not even partly, why the first of them failed.
+pub fn of_all(exits: &[Exit]) -> Exit {
+    let first = exits.first().copied().unwrap_or(Exit::Done);
+    let something = exits.iter().any(|exit| matches!(exit, Exit::Done | Exit::Partly));
+    if something && exits.iter().any(|exit| *exit != first) { Exit::Partly } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_partly_is_said_only_where_somebody_got_something() {
+        assert_eq!(of_all(&[Exit::Done, Exit::Done]), Exit::Done);
+        assert_eq!(of_all(&[Exit::Declined, Exit::Done]), Exit::Partly);
+        assert_eq!(of_all(&[Exit::Declined, Exit::Partly]), Exit::Partly);
+        assert_eq!(of_all(&[Exit::NotFound, Exit::Declined]), Exit::NotFound);
+    }
+}

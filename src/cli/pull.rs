@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::ConflictFlag;
 use super::context::Context;
-use super::outcome::{Exit, Failure, of_summary};
+use super::outcome::{Exit, Failure, of_all, of_summary};
 use super::plan;
 use super::rate::Rate;
 use super::reach::{Reached, note_met, reach};
@@ -80,14 +80,15 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     }
     let root = Root::open_or_create(&folder).map_err(opening)?.on_conflict(conflict);
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
-    let mut exit = Exit::Done;
+    let (several, mut exits) = (wanted.len() > 1, Vec::new());
     for (peer, paths) in wanted {
-        let ended = from_one(context, &peer, paths, root.clone(), &manner).await?;
-        if ended != Exit::Done {
-            exit = ended;
-        }
+        exits.push(match from_one(context, &peer, paths, root.clone(), &manner).await {
+            // What one of several does not give does not keep the others from giving.
+            Err(failure) if several && failure.exit != Exit::Interrupted => context.printer.failure(&failure),
+            ended => ended?,
+        });
     }
-    Ok(exit)
+    Ok(of_all(&exits))
 }
 
 /// How everything is fetched.

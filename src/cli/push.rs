@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::context::Context;
 use super::deliver::{Delivery, deliver, preview};
-use super::outcome::{Exit, Failure};
+use super::outcome::{Exit, Failure, of_all};
 use super::rate::Rate;
 use super::receivers::{self, Receiver};
 use super::redial::Connecting;
@@ -153,13 +153,6 @@ fn together(context: &Context, mut exits: Vec<(&Receiver, Result<Exit, Failure>)
     Ok(of_all(&exits))
 }
 
-/// One exit for several. Where nothing was done, not even partly, why the first of them failed.
-fn of_all(exits: &[Exit]) -> Exit {
-    let first = exits.first().copied().unwrap_or(Exit::Done);
-    let something = exits.iter().any(|exit| matches!(exit, Exit::Done | Exit::Partly));
-    if something && exits.iter().any(|exit| *exit != first) { Exit::Partly } else { first }
-}
-
 fn manner(command: &Push) -> Manner {
     Manner {
         equality: if command.checksum { Equality::Content } else { Equality::SizeAndTime },
@@ -254,7 +247,6 @@ fn ignored(gitignore: bool) -> Ignored {
 mod tests {
     use clap::Parser;
 
-    use super::*;
     use crate::cli::Cli;
 
     #[test]
@@ -262,13 +254,5 @@ mod tests {
         assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello", "--all"]).is_ok());
         assert!(Cli::try_parse_from(["ftx", "push", "notes.pdf", "--all"]).is_ok());
         assert!(Cli::try_parse_from(["ftx", "push", "--text", "hello"]).is_err());
-    }
-
-    #[test]
-    fn of_several_partly_is_said_only_where_somebody_got_something() {
-        assert_eq!(of_all(&[Exit::Done, Exit::Done]), Exit::Done);
-        assert_eq!(of_all(&[Exit::Declined, Exit::Done]), Exit::Partly);
-        assert_eq!(of_all(&[Exit::Declined, Exit::Partly]), Exit::Partly);
-        assert_eq!(of_all(&[Exit::NotFound, Exit::Declined]), Exit::NotFound);
     }
 }

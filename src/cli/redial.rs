@@ -63,6 +63,8 @@ pub struct Redial<'a> {
     retry: Duration,
     /// When it is given up, if nothing moves before.
     until: Option<Instant>,
+    /// Bytes that the receiver had when a connection was lost, at the most so far.
+    safe: u64,
     /// Bytes that moved over connections that are lost.
     pub moved: u64,
 }
@@ -71,7 +73,7 @@ impl<'a> Redial<'a> {
     /// Patience with a peer that has been reached.
     pub fn new(context: &'a Context, peer: &'a PeerRef, reached: &Reached, connecting: Connecting) -> Self {
         let retry = Duration::from_secs(connecting.retry);
-        Self { context, peer, id: reached.peer().id(), retry, until: None, moved: 0 }
+        Self { context, peer, id: reached.peer().id(), retry, until: None, safe: 0, moved: 0 }
     }
 
     /// Reaches the peer again, after the conversation with it ended with `fault`.
@@ -85,15 +87,19 @@ impl<'a> Redial<'a> {
         progress: &watch::Sender<Progress>,
     ) -> Result<Reached, Failure> {
         let failure = Failure::flow(shown, fault);
-        let moved = progress.borrow().bytes_moved;
+        let (moved, safe) = {
+            let now = progress.borrow();
+            (now.bytes_moved, now.bytes_kept + now.bytes_safe)
+        };
         self.moved += moved;
         if !is_loss(fault) || self.retry.is_zero() {
             return Err(failure);
         }
         let now = Instant::now();
         // Whoever lets nothing through is not given more time for it.
-        let until = self.until.filter(|_| moved == 0).unwrap_or(now + self.retry);
+        let until = self.until.filter(|_| safe <= self.safe).unwrap_or(now + self.retry);
         self.until = Some(until);
+        self.safe = self.safe.max(safe);
         progress.send_modify(|p| p.stage = Stage::Reconnecting);
         let printer = &self.context.printer;
         printer.note(&format!("the connection to {shown} was lost; reconnecting"));
@@ -132,7 +138,8 @@ impl<'a> Redial<'a> {
 fn is_loss(fault: &FlowFault) -> bool {
     match fault {
         FlowFault::Lost(_) | FlowFault::Ours(_) => matches!(fault.kind(), FaultKind::Lost | FaultKind::TimedOut),
-        FlowFault::Theirs(fault) => fault.kind == FaultKind::Lost,
+        // Busy: its other connection, that is lost, has not come to its end there.
+        FlowFault::Theirs(fault) => matches!(fault.kind, FaultKind::Lost | FaultKind::Busy),
         _ => false,
     }
 }

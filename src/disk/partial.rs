@@ -142,6 +142,23 @@ pub(super) struct Work {
     pub(super) candidate: Option<(EntryDigest, Found)>,
 }
 
+impl Work {
+    /// The runs that the sender is told of. It sends all others again, also those that are here: there
+    /// may be more than can be told.
+    fn told(&mut self) -> Vec<ChunkRun> {
+        let runs = runs(&self.chunks);
+        if runs.len() == Have::MAX_RUNS
+            && let Some(last) = runs.last()
+        {
+            let end = (last.first + last.count) as usize;
+            let untold = self.chunks.drain(end..).flatten().count();
+            self.got -= untold;
+            self.bytes = self.got as u64 * CHUNK;
+        }
+        runs
+    }
+}
+
 /// What the sender says of an entry when it is through.
 #[derive(Debug, Clone, Copy)]
 pub struct End {
@@ -205,7 +222,7 @@ impl Partial {
             if !self.area.kept.is_empty() {
                 self.clear_other_kind(&entry.kind, local, &mut staged)?;
             }
-            let state = self.look(&entry.kind, local, &mut there, &mut staged)?;
+            let mut state = self.look(&entry.kind, local, &mut there, &mut staged)?;
             let begins = match &state {
                 State::Awaited => true,
                 State::Open(work) => work.got == 0,
@@ -216,10 +233,10 @@ impl Partial {
                 let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;
             }
-            haves.push(match &state {
+            haves.push(match &mut state {
                 State::Equal(_) => Have::Equal,
                 State::Skipped => Have::Skipped,
-                State::Open(work) if work.got > 0 => Have::Chunks(runs(&work.chunks)),
+                State::Open(work) if work.got > 0 => Have::Chunks(work.told()),
                 State::Open(work) => work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest)),
                 _ => Have::Nothing,
             });

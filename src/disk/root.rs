@@ -118,6 +118,12 @@ impl Root {
 pub(super) fn read_nofollow() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).follow(FollowSymlinks::No);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt;
+        // A pipe that has taken a file's place is not waited for.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
     options
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use crate::base::entries::Entries;
 use crate::base::fault::FaultKind;
+use crate::base::id::TransferId;
 use crate::base::path::Name;
 use crate::base::text::PeerText;
 use crate::disk::root::Root;
@@ -28,6 +29,8 @@ pub enum Consent {
 /// A whole offer, to be decided on.
 #[derive(Debug, Clone)]
 pub struct Proposal {
+    /// Which transfer; the same when it is dialled again.
+    pub transfer: TransferId,
     /// Everything offered; accepting binds exactly this list.
     pub entries: Entries,
 }

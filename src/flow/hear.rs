@@ -178,8 +178,10 @@ impl<'a> Taking<'a> {
             Sending::Packed { head, packed } if packed < head.length => {
                 take_chunk(reader, (head, packed), Form::Packed, ear, hand).await?;
             }
-            Sending::EntryEnd { entry, size, digest } => hand.end(entry, End { size, digest }),
-            Sending::EntryGone { entry, fault } => hand.gone(entry, fault),
+            Sending::EntryEnd { entry, size, digest } => {
+                hand.end(entry, End { size, digest }).await.map_err(|_| stuck())?;
+            }
+            Sending::EntryGone { entry, fault } => hand.gone(entry, fault).await.map_err(|_| stuck())?,
             _ => return Err(FlowFault::unexpected("what the sender says")),
         }
         Ok(())
@@ -219,10 +221,15 @@ async fn take_chunk<R: AsyncRead + Unpin>(
         return Err(FlowFault::unexpected("a chunk of this length"));
     }
     let mut bytes = hand.buffer(head, length).await.map_err(|_| stuck())?;
-    let length = length as usize + CHUNK_HASH;
-    reader.raw(length, &mut bytes).await?;
-    // What is read late is sent late.
-    ear.limit.take(length).await;
+    let whole = length as usize + CHUNK_HASH;
+    while bytes.len() < whole {
+        let left = whole - bytes.len();
+        let some = if ear.limit.is_set() { left.min(ear.limit.stride()) } else { left };
+        reader.raw(some, &mut bytes).await?;
+        ear.pulse.beat();
+        // What is read late is sent late.
+        ear.limit.take(some).await;
+    }
     hand.chunk(head, form, bytes).await.map_err(|_| stuck())
 }
 

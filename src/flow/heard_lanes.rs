@@ -67,7 +67,10 @@ where
                     let lane = ended.map_err(|_| FlowFault::Ours(lost_thread()))??;
                     self.ended += u32::from(lane == Lane::Used);
                 }
-                () = passed(until) => return Err(FlowFault::unexpected("a lane that never comes")),
+                () = passed(until) => {
+                    // Lost on its way, most likely: dialled again, it may come.
+                    return Err(FlowFault::Ours(Fault::new(FaultKind::Lost, "a connection never came")));
+                }
                 () = replaced(&mut self.place) => {
                     return Err(FlowFault::Ours(Fault::new(FaultKind::Lost, "the sender lost the connection and dialled again")));
                 }
@@ -129,7 +132,7 @@ mod tests {
                 () = tokio::time::sleep(IDLE / 100) => {}
             }
         };
-        assert_eq!(fault.kind(), FaultKind::Protocol);
+        assert_eq!(fault.kind(), FaultKind::Lost);
         assert!(begun.elapsed() <= IDLE * 2);
         lanes.over(0);
         lanes.all_heard(&ear).await.unwrap();

@@ -177,21 +177,31 @@ impl Hand<'_> {
     /// Takes a chunk: its bytes, and after them their hash.
     pub(super) async fn chunk(&mut self, head: ChunkHead, form: Form, bytes: Vec<u8>) -> Result<(), Stuck> {
         let large = bytes.len() >= SMALL as usize + CHUNK_HASH;
-        let full = &mut self.full[thread_of(head)];
-        full.bytes += if large { 0 } else { bytes.len() };
-        full.pieces.push(Piece::Chunk { head, form, bytes });
-        if large || full.bytes >= HANDFUL { self.over().await } else { Ok(()) }
+        if !large {
+            let weight = size_of::<Piece>() + bytes.len();
+            return self.small(thread_of(head), weight, Piece::Chunk { head, form, bytes }).await;
+        }
+        self.full[thread_of(head)].pieces.push(Piece::Chunk { head, form, bytes });
+        self.over().await
     }
 
     /// Takes that an entry is through.
-    pub(super) fn end(&mut self, entry: u32, end: End) {
+    pub(super) async fn end(&mut self, entry: u32, end: End) -> Result<(), Stuck> {
         // The thread of its first chunk: for a small file the one that has it open.
-        self.full[entry as usize % THREADS].pieces.push(Piece::End { entry, end });
+        self.small(entry as usize % THREADS, size_of::<Piece>(), Piece::End { entry, end }).await
     }
 
     /// Takes that an entry will not come.
-    pub(super) fn gone(&mut self, entry: u32, fault: Fault) {
-        self.full[entry as usize % THREADS].pieces.push(Piece::Gone { entry, fault });
+    pub(super) async fn gone(&mut self, entry: u32, fault: Fault) -> Result<(), Stuck> {
+        let weight = size_of::<Piece>() + fault.text.as_raw().len();
+        self.small(entry as usize % THREADS, weight, Piece::Gone { entry, fault }).await
+    }
+
+    async fn small(&mut self, thread: usize, weight: usize, piece: Piece) -> Result<(), Stuck> {
+        let full = &mut self.full[thread];
+        full.bytes += weight;
+        full.pieces.push(piece);
+        if full.bytes >= HANDFUL { self.over().await } else { Ok(()) }
     }
 
     /// Hands over what has gathered.

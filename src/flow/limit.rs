@@ -8,8 +8,11 @@ use tokio::time::{Instant, sleep_until};
 /// How far a pause lets the bytes after it run ahead of the rate.
 const AHEAD: Duration = Duration::from_millis(100);
 
-/// Bytes taken at once: few enough for a slow rate to flow evenly.
-pub(super) const STRIDE: usize = 32 * 1024;
+/// Most bytes taken at once.
+const STRIDE: usize = 32 * 1024;
+
+/// How many times a second bytes are taken at a slow rate, at least: it is to flow evenly.
+const EVENLY: f64 = 8.0;
 
 /// A limit on bytes a second, or none. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +41,12 @@ impl Limit {
     /// Whether there is one.
     pub(super) fn is_set(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// How many bytes to take at once.
+    pub(super) fn stride(&self) -> usize {
+        let stride = self.0.as_ref().map_or(f64::INFINITY, |schedule| schedule.rate / EVENLY);
+        (stride as usize).clamp(64, STRIDE)
     }
 
     /// Waits until so many bytes may flow. What was granted to a wait that is dropped is lost.

@@ -81,7 +81,11 @@ impl Outgoing {
         let walking = Arc::downgrade(&outgoing);
         let (source, walked) = (outgoing.source.clone(), outgoing.walked.clone());
         // It ends early where nobody is interested any more.
-        std::thread::spawn(move || walked.walk(&source, || walking.strong_count() > 0));
+        std::thread::spawn(move || {
+            // Over, also where the walk itself fails.
+            let over = Over(walked);
+            over.0.walk(&source, || walking.strong_count() > 0);
+        });
         outgoing
     }
 
@@ -157,6 +161,20 @@ impl Known {
     }
 }
 
+/// Says that a walk is over, when it is dropped.
+struct Over(Arc<Walked>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let fault = Fault::new(FaultKind::Disk, "the walk ended unexpectedly: the rest is not sent");
+            self.0.state().passed.push(Passed::Unreadable { fault });
+        }
+        self.0.state().over = true;
+        self.0.news.send_replace(());
+    }
+}
+
 impl Walked {
     pub(super) fn state(&self) -> MutexGuard<'_, Known> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,8 +210,6 @@ impl Walked {
             if wanted() { Go::On } else { Go::Stop }
         });
         self.add(block);
-        self.state().over = true;
-        self.news.send_replace(());
     }
 
     fn note(&self, entry: u32, Place { item, local }: Place) {

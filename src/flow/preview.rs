@@ -1,11 +1,14 @@
 //! What a transfer would move: the manifest and what is there of it, without a byte written.
 
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::fault::FlowFault;
 use super::greet::Session;
@@ -48,7 +51,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     mut session: Session<S>,
     outgoing: &Outgoing,
 ) -> Result<Preview, FlowFault> {
-    let mut mouth = Mouth::new(session.writer, Limit::none());
+    let mut mouth = Mouth::new(session.writer, Limit::none(), Pulse::new());
     let mut lost = open(&mut mouth, outgoing, TransferId::new(), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
     let mut haves = Vec::new();
@@ -140,15 +143,18 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     let hearing = hear(&mut session.reader, told, &ear);
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
+    let (hasher, mut names) = (RandomState::new(), HashSet::new());
+    let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             biased;
             message = heard.recv() => message,
-            () = sleep(KEEP_ALIVE) => {
+            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
+            _ = quiet.tick() => {
                 frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
                 continue;
             }
-            fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
         };
         match message {
             Some(Heard::Offer { set, .. }) => {
@@ -161,23 +167,27 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                let mut looking = tokio::task::spawn_blocking(move || {
+                // Whoever names one large file again and again would have it read each time.
+                if !page.iter().all(|entry| names.insert(hasher.hash_one(&entry.path))) {
+                    return Err(FlowFault::unexpected("an entry that is offered twice"));
+                }
+                let mut looked = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)
                 });
                 let looked = loop {
                     tokio::select! {
-                        looked = &mut looking => break looked,
-                        () = sleep(KEEP_ALIVE) => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
+                        looked = &mut looked => break looked,
+                        _ = quiet.tick() => frame::write(&mut session.writer, &Receiving::KeepAlive).await?,
                     }
                 };
                 let (haves, page) = looked.map_err(|_| FlowFault::Ours(lost_thread()))?;
-                preview.entries.push(page);
                 if tell == Tell::Yes {
                     for page in pages(haves) {
                         frame::write(&mut session.writer, &Receiving::Have(page)).await?;
                     }
                 } else {
+                    preview.entries.push(page);
                     preview.haves.extend(haves);
                 }
             }
@@ -195,8 +205,6 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
     use crate::base::id::Role;
     use crate::disk::source::{Item, Source};

@@ -248,7 +248,8 @@ where
         question: Box<dyn FnOnce(Proposal) -> Answer + Send>,
         entries: Entries,
     ) -> Result<(), FlowFault> {
-        let mut answer = question(Proposal { entries: entries.clone() });
+        let (transfer, _) = self.offer.ok_or_else(|| FlowFault::unexpected("an answer before the offer"))?;
+        let mut answer = question(Proposal { transfer, entries: entries.clone() });
         self.progress.send_modify(|p| p.stage = Stage::Asking);
         let mut asked = false;
         let verdict = loop {

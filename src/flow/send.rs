@@ -49,6 +49,8 @@ pub(super) struct Ledger {
     finished: AtomicBool,
     /// Further lanes that carry bytes; nothing once no more may begin.
     lanes: Mutex<Option<u32>>,
+    /// When the receiver was last heard.
+    pub(super) pulse: Pulse,
     progress: watch::Sender<Progress>,
 }
 
@@ -62,6 +64,7 @@ impl Ledger {
             accepted: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             lanes: Mutex::new(Some(0)),
+            pulse: Pulse::new(),
             progress,
         }
     }
@@ -153,7 +156,7 @@ where
             place = underway.enter(Which::served(key.id(), transfer), Pulse::new(), open).await;
         }
     }
-    let mut mouth = Mouth::new(session.writer, outgoing.limit.clone());
+    let mut mouth = Mouth::new(session.writer, outgoing.limit.clone(), ledger.pulse.clone());
     let speaker = Speaker {
         outgoing: &outgoing,
         ledger: &ledger,
@@ -224,7 +227,9 @@ struct Hearing<'a> {
 impl Hearing<'_> {
     async fn run<R: AsyncRead + Unpin>(&mut self, reader: &mut FrameReader<R>) -> Result<Receipt, FlowFault> {
         loop {
-            match reader.next().await? {
+            let message = reader.next().await?;
+            self.ledger.pulse.beat();
+            match message {
                 Receiving::KeepAlive => {}
                 Receiving::Asking => self.stage(Stage::Asking),
                 Receiving::Accept if !self.ledger.is_accepted() => {

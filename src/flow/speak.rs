@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::fault::FlowFault;
 use super::frames::{Batch, Queue};
 use super::greet::Session;
-use super::limit::{Limit, STRIDE};
+use super::limit::Limit;
 use super::outgoing::{Equality, Outgoing};
 use super::send::Ledger;
+use super::underway::Pulse;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Have};
@@ -31,13 +32,15 @@ pub(super) struct Mouth<W> {
     half: Option<(Batch, usize)>,
     /// Bytes that the limit has granted and that are not used yet.
     granted: usize,
+    /// When the other side was last heard: who speaks is alive, however slowly it takes what it is sent.
+    pulse: Pulse,
     /// When the other side has heard nothing for too long.
     quiet: Instant,
 }
 
 impl<W: AsyncWrite + Unpin> Mouth<W> {
-    pub(super) fn new(writer: W, limit: Limit) -> Self {
-        Self { writer, limit, half: None, granted: 0, quiet: Instant::now() + KEEP_ALIVE }
+    pub(super) fn new(writer: W, limit: Limit, pulse: Pulse) -> Self {
+        Self { writer, limit, half: None, granted: 0, pulse, quiet: Instant::now() + KEEP_ALIVE }
     }
 
     /// Writes a batch; flushes it where nothing follows at once.
@@ -47,10 +50,7 @@ impl<W: AsyncWrite + Unpin> Mouth<W> {
         if let Some((batch, _)) = self.half.take() {
             queue.written(batch);
         }
-        if queue.is_idle() {
-            frame::flush(&mut self.writer).await?;
-        }
-        Ok(())
+        if queue.is_idle() { self.flush().await } else { Ok(()) }
     }
 
     /// Writes a message and flushes it.
@@ -66,7 +66,17 @@ impl<W: AsyncWrite + Unpin> Mouth<W> {
         self.half = Some((Batch::Own(frames), 0));
         self.finish().await?;
         self.half = None;
-        frame::flush(&mut self.writer).await
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), FrameFault> {
+        loop {
+            match timeout(IDLE, self.writer.flush()).await {
+                Ok(flushed) => return Ok(flushed?),
+                Err(_) if self.pulse.is_silent(IDLE) => return Err(FrameFault::Silent(IDLE)),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Says that nothing more comes; a failure here changes nothing any more.
@@ -81,13 +91,17 @@ impl<W: AsyncWrite + Unpin> Mouth<W> {
             let mut stride = rest.len();
             if self.limit.is_set() {
                 if self.granted == 0 {
-                    self.limit.take(stride.min(STRIDE)).await;
-                    self.granted = stride.min(STRIDE);
+                    let wanted = stride.min(self.limit.stride());
+                    self.limit.take(wanted).await;
+                    self.granted = wanted;
                 }
                 stride = self.granted.min(stride);
             }
-            let written = timeout(IDLE, self.writer.write(&rest[..stride]));
-            let written = written.await.map_err(|_| FrameFault::Silent(IDLE))??;
+            let written = match timeout(IDLE, self.writer.write(&rest[..stride])).await {
+                Ok(written) => written?,
+                Err(_) if self.pulse.is_silent(IDLE) => return Err(FrameFault::Silent(IDLE)),
+                Err(_) => continue,
+            };
             if written == 0 {
                 return Err(FrameFault::Ended);
             }
@@ -250,7 +264,8 @@ where
         tokio::select! {
             Some(session) = opened.recv() => {
                 if ledger.open_lane() {
-                    lanes.spawn(on_lane(session, queue.clone(), limit.clone()));
+                    let mouth = (limit.clone(), ledger.pulse.clone());
+                    lanes.spawn(on_lane(session, queue.clone(), mouth));
                 }
             }
             Some(ended) = lanes.join_next() => {
@@ -263,13 +278,13 @@ where
     }
 }
 
-async fn on_lane<S>(session: Session<S>, queue: Arc<Queue>, limit: Limit) -> Result<(), FlowFault>
+async fn on_lane<S>(session: Session<S>, queue: Arc<Queue>, (limit, pulse): (Limit, Pulse)) -> Result<(), FlowFault>
 where
     S: AsyncRead + AsyncWrite,
     WriteHalf<S>: AsyncWrite + Unpin,
 {
     let Session { writer, .. } = session;
-    let mut mouth = Mouth::new(writer, limit);
+    let mut mouth = Mouth::new(writer, limit, pulse);
     // Also what agrees to it, where the other side opened it.
     mouth.say(&Sending::KeepAlive).await?;
     loop {

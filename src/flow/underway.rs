@@ -16,8 +16,8 @@ use crate::wire::message::Ticket;
 /// How long a sender may be silent before it is taken to be gone, if it comes again.
 const SILENT: Duration = KEEP_ALIVE.saturating_add(Duration::from_secs(1));
 
-/// How long the lost connection may take to end.
-const ENDING: Duration = Duration::from_secs(5);
+/// How long the lost connection may take to end: a slow disk syncs what it has until then.
+const ENDING: Duration = Duration::from_secs(10 * 60);
 
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
@@ -75,6 +75,11 @@ impl Pulse {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
+    /// Whether it has not been heard for so long.
+    pub(super) fn is_silent(&self, long: Duration) -> bool {
+        self.last().elapsed() >= long
+    }
+
     fn last(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,29 +120,23 @@ impl<S> Underway<S> {
     /// randomness.
     pub(super) async fn enter(&self, which: Which, pulse: Pulse, lanes: mpsc::Sender<Session<S>>) -> Option<Place<S>> {
         let begun = Instant::now();
-        while begun.elapsed() < SILENT + ENDING && self.is_in_the_way(which, begun) {
-            let _ = timeout(LOOK, self.0.ended.notified()).await;
-        }
         let mut ticket = Ticket([0; 16]);
         aws_lc_rs::rand::fill(&mut ticket.0).ok()?;
         let stopper = Stopper::new();
         let replaced = stopper.listen();
-        let transfer = Transfer { which, ticket, lanes, replaced: stopper, pulse };
-        self.0.lock().push(transfer);
-        Some(Place { shared: self.0.clone(), which, ticket, replaced })
-    }
-
-    /// Whether an earlier connection of this transfer has yet to end; tells it to.
-    fn is_in_the_way(&self, which: Which, begun: Instant) -> bool {
-        let transfers = self.0.lock();
-        let same = |other: &&Transfer<S>| other.which.peer == which.peer && other.which.set == which.set;
-        let Some(other) = transfers.iter().find(same) else { return false };
-        let heard = other.pulse.last();
-        if other.which.transfer == which.transfer || heard.elapsed() > SILENT {
-            other.replaced.stop();
-            return true;
+        let mut transfer = Some(Transfer { which, ticket, lanes, replaced: stopper, pulse });
+        loop {
+            {
+                // Looked at and taken in one: two that wait do not both get in.
+                let mut transfers = self.0.lock();
+                if begun.elapsed() >= ENDING || !is_in_the_way(&transfers, which, begun) {
+                    transfers.extend(transfer.take());
+                    break;
+                }
+            }
+            let _ = timeout(LOOK, self.0.ended.notified()).await;
         }
-        heard <= begun
+        Some(Place { shared: self.0.clone(), which, ticket, replaced })
     }
 
     /// Attaches a connection to a transfer with this peer; gives it back where there is no such
@@ -157,6 +156,18 @@ impl<S> Underway<S> {
             None => Err(Box::new(session)),
         }
     }
+}
+
+/// Whether an earlier connection of this transfer has yet to end; tells it to.
+fn is_in_the_way<S>(transfers: &[Transfer<S>], which: Which, begun: Instant) -> bool {
+    let same = |other: &&Transfer<S>| other.which.peer == which.peer && other.which.set == which.set;
+    let Some(other) = transfers.iter().find(same) else { return false };
+    let heard = other.pulse.last();
+    if other.which.transfer == which.transfer || heard.elapsed() > SILENT {
+        other.replaced.stop();
+        return true;
+    }
+    heard <= begun
 }
 
 impl<S> Drop for Place<S> {

@@ -1,5 +1,5 @@
-//! What a person has said yes to: a transfer that is lost half-way and comes again, with exactly the
-//! same manifest, is not asked about again.
+//! What a person has said yes to: a transfer that is lost half-way and dialled again, with exactly the
+//! same manifest, is not asked about again. One yes is for one transfer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::base::entries::Entries;
-use crate::base::id::PeerId;
+use crate::base::id::{PeerId, TransferId};
 
 /// How long after it was lost a transfer may come again without a question.
 const KEPT: Duration = Duration::from_secs(10 * 60);
@@ -16,22 +16,23 @@ const KEPT: Duration = Duration::from_secs(10 * 60);
 /// Most promises that are remembered; the oldest are forgotten.
 const MOST: usize = 256;
 
-/// What stands for one offer of one peer.
+/// What stands for one offer of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promise {
     peer: PeerId,
+    transfer: TransferId,
     manifest: [u8; 32],
 }
 
 impl Promise {
-    /// What stands for these entries, offered by this peer.
-    pub fn of(peer: PeerId, entries: &Entries) -> Self {
+    /// What stands for these entries, offered by this peer in this transfer.
+    pub fn of(peer: PeerId, transfer: TransferId, entries: &Entries) -> Self {
         let mut hasher = Sha256::new();
         for entry in entries.iter() {
             // An entry always has a postcard form: it has no maps and no floats.
             hasher.update(postcard::to_allocvec(entry).unwrap_or_default());
         }
-        Self { peer, manifest: hasher.finalize().into() }
+        Self { peer, transfer, manifest: hasher.finalize().into() }
     }
 }
 
@@ -82,11 +83,13 @@ mod tests {
     async fn a_yes_holds_for_the_same_offer_of_the_same_peer_and_not_for_ever() {
         let (alice, bob) = (PeerId::of_public_key(&[1; 32]), PeerId::of_public_key(&[2; 32]));
         let promises = Promises::default();
-        let promise = Promise::of(alice, &entries(&["a", "b"]));
+        let (this, other) = (TransferId::new(), TransferId::new());
+        let promise = Promise::of(alice, this, &entries(&["a", "b"]));
         promises.make(promise);
-        assert!(promises.holds(Promise::of(alice, &entries(&["a", "b"]))));
-        assert!(!promises.holds(Promise::of(bob, &entries(&["a", "b"]))));
-        assert!(!promises.holds(Promise::of(alice, &entries(&["a", "b", "c"]))));
+        assert!(promises.holds(Promise::of(alice, this, &entries(&["a", "b"]))));
+        assert!(!promises.holds(Promise::of(bob, this, &entries(&["a", "b"]))));
+        assert!(!promises.holds(Promise::of(alice, this, &entries(&["a", "b", "c"]))));
+        assert!(!promises.holds(Promise::of(alice, other, &entries(&["a", "b"]))));
         tokio::time::sleep(KEPT).await;
         assert!(!promises.holds(promise));
         promises.make(promise);

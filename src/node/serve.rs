@@ -171,7 +171,7 @@ impl Conversation {
         let (node, peer, caps) = (self.node.clone(), self.peer.clone(), self.caps.clone());
         Consent::Ask(Box::new(move |proposal: Proposal| {
             Box::pin(async move {
-                let promise = Promise::of(peer.id(), &proposal.entries);
+                let promise = Promise::of(peer.id(), proposal.transfer, &proposal.entries);
                 if node.accepted.holds(promise) {
                     let _ = promised.set(promise);
                     let moving = Event::Moving { peer, way: Way::In, progress: watched };
