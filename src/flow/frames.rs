@@ -1,11 +1,12 @@
 //! Frames on their way from the pump to the lanes: a bounded queue of batches, its buffers used
 //! again.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, mpsc};
 
-use super::pack::Packing;
+use super::pack::{Packer, Packing};
 use super::pump::Framed;
 use crate::base::digest::CHUNK;
 use crate::wire::frame;
@@ -16,6 +17,9 @@ pub(super) const BATCH: usize = CHUNK as usize + 256;
 
 /// What a chunk's header and hash take, and some more.
 const AROUND: usize = 128;
+
+/// Threads that pack for one receiver.
+const PACKERS: usize = 2;
 
 /// Batches, of about 1 MiB each, that may wait for the lanes.
 const QUEUE: usize = 6;
@@ -42,10 +46,55 @@ impl Batch {
 /// Where the pump puts frames.
 #[derive(Debug)]
 pub(super) struct Frames {
-    out: mpsc::Sender<Batch>,
+    out: Out,
     spare: mpsc::Receiver<Vec<u8>>,
-    packing: Arc<Packing>,
+    used: mpsc::Sender<Vec<u8>>,
+    /// Threads that pack what the pump has made, once that pays.
+    packers: Option<SyncSender<Vec<u8>>>,
     batch: Vec<u8>,
+}
+
+/// The way to the lanes.
+#[derive(Debug, Clone)]
+struct Out {
+    batches: mpsc::Sender<Batch>,
+    packing: Arc<Packing>,
+}
+
+impl Out {
+    fn hand(&self, batch: Batch) -> Result<(), Gone> {
+        let bytes = batch.bytes().len();
+        match self.batches.try_send(batch) {
+            Ok(()) => self.packing.handed(bytes, false),
+            Err(mpsc::error::TrySendError::Full(batch)) => {
+                self.batches.blocking_send(batch).map_err(|_| Gone)?;
+                self.packing.handed(bytes, true);
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Gone),
+        }
+        Ok(())
+    }
+}
+
+/// Packs what comes, and hands it on; what does not shrink goes as it is.
+fn pack(waiting: &std::sync::Mutex<Receiver<Vec<u8>>>, out: &Out, used: &mpsc::Sender<Vec<u8>>) {
+    let mut packer = Packer::new();
+    loop {
+        // Held while it is waited for: whoever is free is next.
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut frames) = next else { return };
+        let handed = match packer.pack(&out.packing, &frames) {
+            Some(packed) => {
+                frames.clear();
+                let _ = used.try_send(frames);
+                out.hand(Batch::Own(packed))
+            }
+            None => out.hand(Batch::Own(frames)),
+        };
+        if handed.is_err() {
+            return;
+        }
+    }
 }
 
 /// Where the lanes take them, whoever is free first.
@@ -63,7 +112,9 @@ pub(super) struct Gone;
 pub(super) fn queue(packing: Arc<Packing>) -> (Frames, Queue) {
     let (out, batches) = mpsc::channel(QUEUE);
     let (used, spare) = mpsc::channel(QUEUE + 2);
-    (Frames { out, spare, packing, batch: Vec::new() }, Queue { batches: Mutex::new(batches), used })
+    let out = Out { batches: out, packing };
+    let frames = Frames { out, spare, used: used.clone(), packers: None, batch: Vec::new() };
+    (frames, Queue { batches: Mutex::new(batches), used })
 }
 
 impl Queue {
@@ -99,8 +150,24 @@ impl Frames {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let batch = Batch::Own(std::mem::take(&mut self.batch));
-        self.hand(batch)
+        let frames = std::mem::take(&mut self.batch);
+        if !self.out.packing.pays() {
+            return self.out.hand(Batch::Own(frames));
+        }
+        self.packers().send(frames).map_err(|_| Gone)
+    }
+
+    /// The threads that pack: several, for one packs more slowly than links of today take.
+    fn packers(&mut self) -> &SyncSender<Vec<u8>> {
+        self.packers.get_or_insert_with(|| {
+            let (packers, waiting) = sync_channel(PACKERS);
+            let waiting = Arc::new(std::sync::Mutex::new(waiting));
+            for _ in 0..PACKERS {
+                let (waiting, out, used) = (waiting.clone(), self.out.clone(), self.used.clone());
+                std::thread::spawn(move || pack(&waiting, &out, &used));
+            }
+            packers
+        })
     }
 
     /// Hands on what has gathered, if it is as good as full.
@@ -111,20 +178,7 @@ impl Frames {
     /// Hands on a shared chunk, after what has gathered.
     pub(super) fn share(&mut self, framed: Arc<Framed>) -> Result<(), Gone> {
         self.flush()?;
-        self.hand(Batch::Shared(framed))
-    }
-
-    fn hand(&self, batch: Batch) -> Result<(), Gone> {
-        let bytes = batch.bytes().len();
-        match self.out.try_send(batch) {
-            Ok(()) => self.packing.handed(bytes, false),
-            Err(mpsc::error::TrySendError::Full(batch)) => {
-                self.out.blocking_send(batch).map_err(|_| Gone)?;
-                self.packing.handed(bytes, true);
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Gone),
-        }
-        Ok(())
+        self.out.hand(Batch::Shared(framed))
     }
 
     /// A buffer in which another chunk of `length` bytes has room.

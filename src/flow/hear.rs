@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
 use super::greet::Session;
-use super::intake::{Form, Hand, Intake};
+use super::intake::{Hand, Intake};
 use super::limit::Limit;
+use super::pack::Unpacker;
 use super::pages::Weighed;
 use super::underway::Pulse;
 use crate::base::digest::CHUNK;
@@ -16,8 +17,8 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
-use crate::wire::frame::FrameReader;
-use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PAGE};
+use crate::wire::frame::{self, FrameReader};
+use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PACKED, MAX_PAGE};
 use crate::wire::message::{ChunkHead, Sending, Ticket};
 
 /// What the hearing task tells the speaking one.
@@ -158,7 +159,12 @@ enum Hearing {
 
 /// What a connection hands over with, once the offer is accepted.
 #[derive(Default)]
-struct Taking<'a>(Option<Hand<'a>>);
+struct Taking<'a> {
+    hand: Option<Hand<'a>>,
+    unpacker: Unpacker,
+    packed: Vec<u8>,
+    unpacked: Vec<u8>,
+}
 
 impl<'a> Taking<'a> {
     /// Takes one message that carries, or ends, bytes.
@@ -168,15 +174,24 @@ impl<'a> Taking<'a> {
         message: Sending,
         ear: &'a Ear,
     ) -> Result<(), FlowFault> {
-        if self.0.is_none() {
-            self.0 = ear.intake.get().map(Intake::hand);
+        if self.hand.is_none() {
+            self.hand = ear.intake.get().map(Intake::hand);
         }
         // Nothing that carries bytes has a place before the offer is accepted.
-        let hand = self.0.as_mut().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
+        let hand = self.hand.as_mut().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
         match message {
-            Sending::Chunk(head) => take_chunk(reader, (head, head.length), Form::Plain, ear, hand).await?,
-            Sending::Packed { head, packed } if packed < head.length => {
-                take_chunk(reader, (head, packed), Form::Packed, ear, hand).await?;
+            Sending::Chunk(head) => {
+                let mut bytes = buffer_for(head, hand).await?;
+                read_raw(reader, head.length as usize + CHUNK_HASH, &mut bytes, ear).await?;
+                hand.chunk(head, bytes).await.map_err(|_| stuck())?;
+            }
+            Sending::Packed { length, packed } if packed < length && length as usize <= MAX_PACKED => {
+                self.packed.clear();
+                read_raw(reader, packed as usize, &mut self.packed, ear).await?;
+                self.unpacker.unpack(&self.packed, length as usize, &mut self.unpacked).ok_or_else(|| {
+                    FlowFault::Ours(Fault::new(FaultKind::Integrity, "what is packed does not unpack"))
+                })?;
+                take_unpacked(&self.unpacked, hand).await?;
             }
             Sending::EntryEnd { entry, size, digest } => {
                 hand.end(entry, End { size, digest }).await.map_err(|_| stuck())?;
@@ -202,35 +217,62 @@ impl<'a> Taking<'a> {
     }
 
     async fn over(&mut self) -> Result<(), FlowFault> {
-        match &mut self.0 {
+        match &mut self.hand {
             Some(hand) => hand.over().await.map_err(|_| stuck()),
             None => Ok(()),
         }
     }
 }
 
-/// Takes a chunk of which `length` bytes come before its hash.
-async fn take_chunk<R: AsyncRead + Unpin>(
-    reader: &mut FrameReader<R>,
-    (head, length): (ChunkHead, u32),
-    form: Form,
-    ear: &Ear,
-    hand: &mut Hand<'_>,
-) -> Result<(), FlowFault> {
-    if length == 0 || u64::from(head.length) > CHUNK {
+/// Takes the frames that were packed together.
+async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), FlowFault> {
+    while !frames.is_empty() {
+        let (message, rest) = frame::split(frames)?;
+        frames = rest;
+        match message {
+            Sending::Chunk(head) => {
+                let mut bytes = buffer_for(head, hand).await?;
+                let whole = frames.split_at_checked(head.length as usize + CHUNK_HASH);
+                let (chunk, rest) = whole.ok_or_else(|| FlowFault::unexpected("a chunk that is cut off"))?;
+                bytes.extend_from_slice(chunk);
+                frames = rest;
+                hand.chunk(head, bytes).await.map_err(|_| stuck())?;
+            }
+            Sending::EntryEnd { entry, size, digest } => {
+                hand.end(entry, End { size, digest }).await.map_err(|_| stuck())?;
+            }
+            Sending::EntryGone { entry, fault } => hand.gone(entry, fault).await.map_err(|_| stuck())?,
+            _ => return Err(FlowFault::unexpected("what is packed")),
+        }
+    }
+    Ok(())
+}
+
+/// A buffer for a chunk and its hash, once there is room for them.
+async fn buffer_for(head: ChunkHead, hand: &mut Hand<'_>) -> Result<Vec<u8>, FlowFault> {
+    if head.length == 0 || u64::from(head.length) > CHUNK {
         return Err(FlowFault::unexpected("a chunk of this length"));
     }
-    let mut bytes = hand.buffer(head, length).await.map_err(|_| stuck())?;
-    let whole = length as usize + CHUNK_HASH;
-    while bytes.len() < whole {
-        let left = whole - bytes.len();
+    hand.buffer(head, head.length).await.map_err(|_| stuck())
+}
+
+/// Reads raw bytes, as fast as they may come.
+async fn read_raw<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    length: usize,
+    into: &mut Vec<u8>,
+    ear: &Ear,
+) -> Result<(), FlowFault> {
+    let end = into.len() + length;
+    while into.len() < end {
+        let left = end - into.len();
         let some = if ear.limit.is_set() { left.min(ear.limit.stride()) } else { left };
-        reader.raw(some, &mut bytes).await?;
+        reader.raw(some, into).await?;
         ear.pulse.beat();
         // What is read late is sent late.
         ear.limit.take(some).await;
     }
-    hand.chunk(head, form, bytes).await.map_err(|_| stuck())
+    Ok(())
 }
 
 /// A thread that is gone has said why; that is told instead of this.

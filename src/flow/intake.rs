@@ -5,7 +5,6 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::pack::Unpacker;
 use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::fault::{Fault, FaultKind};
 use crate::disk::partial::{End, Partial};
@@ -28,22 +27,12 @@ const HANDFUL: usize = 64 * 1024;
 /// A chunk of fewer bytes than this is gathered with others.
 const SMALL: u32 = 16 * 1024;
 
-/// How a chunk's bytes came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As they are.
-    Plain,
-    /// Packed.
-    Packed,
-}
-
 /// Something for a thread to do.
 #[derive(Debug)]
 enum Piece {
     /// The chunk's bytes, then their hash.
     Chunk {
         head: ChunkHead,
-        form: Form,
         bytes: Vec<u8>,
     },
     End {
@@ -175,13 +164,13 @@ impl Hand<'_> {
     }
 
     /// Takes a chunk: its bytes, and after them their hash.
-    pub(super) async fn chunk(&mut self, head: ChunkHead, form: Form, bytes: Vec<u8>) -> Result<(), Stuck> {
+    pub(super) async fn chunk(&mut self, head: ChunkHead, bytes: Vec<u8>) -> Result<(), Stuck> {
         let large = bytes.len() >= SMALL as usize + CHUNK_HASH;
         if !large {
             let weight = size_of::<Piece>() + bytes.len();
-            return self.small(thread_of(head), weight, Piece::Chunk { head, form, bytes }).await;
+            return self.small(thread_of(head), weight, Piece::Chunk { head, bytes }).await;
         }
-        self.full[thread_of(head)].pieces.push(Piece::Chunk { head, form, bytes });
+        self.full[thread_of(head)].pieces.push(Piece::Chunk { head, bytes });
         self.over().await
     }
 
@@ -225,12 +214,11 @@ fn thread_of(head: ChunkHead) -> usize {
 }
 
 fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buffers) -> Result<(), Fault> {
-    let mut unpacking = Unpacking::default();
     while let Some(handful) = waiting.blocking_recv() {
         for piece in handful.pieces {
             match piece {
-                Piece::Chunk { head, form, bytes } => {
-                    let chunk = unpacking.verified(head, form, &bytes)?;
+                Piece::Chunk { head, bytes } => {
+                    let chunk = verified(head, &bytes)?;
                     writer.write(head.entry, &chunk)?;
                     buffers.give(bytes);
                 }
@@ -243,24 +231,9 @@ fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buf
     Ok(())
 }
 
-/// Where packed chunks are unpacked.
-#[derive(Default)]
-struct Unpacking {
-    unpacker: Unpacker,
-    bytes: Vec<u8>,
-}
-
-impl Unpacking {
-    /// The chunk in a piece's bytes, if they are what they should be.
-    fn verified<'a>(&'a mut self, head: ChunkHead, form: Form, bytes: &'a [u8]) -> Result<VerifiedChunk<'a>, Fault> {
-        let (mut chunk, hash) = bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
-        if form == Form::Packed {
-            self.unpacker
-                .unpack(chunk, head.length as usize, &mut self.bytes)
-                .ok_or_else(|| Fault::new(FaultKind::Integrity, "a chunk cannot be unpacked"))?;
-            chunk = &self.bytes;
-        }
-        VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
-            .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))
-    }
+/// The chunk in a piece's bytes, if they are what they should be.
+fn verified(head: ChunkHead, bytes: &[u8]) -> Result<VerifiedChunk<'_>, Fault> {
+    let (chunk, hash) = bytes.split_last_chunk().ok_or_else(|| Fault::protocol("a chunk without its hash"))?;
+    VerifiedChunk::verify(head.index, chunk, ChunkHash(*hash))
+        .map_err(|mismatch| Fault::new(FaultKind::Integrity, mismatch.to_string()))
 }

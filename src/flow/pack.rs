@@ -5,6 +5,10 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::wire::frame;
+use crate::wire::limits::MAX_PACKED;
+use crate::wire::message::Sending;
+
 /// Whether chunks are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compress {
@@ -93,7 +97,8 @@ impl Packing {
         rates.busy = Some((now, 0));
     }
 
-    fn pays(&self) -> bool {
+    /// Whether packing makes it faster, as far as is known.
+    pub(super) fn pays(&self) -> bool {
         match self.compress {
             Compress::Off => false,
             Compress::On => true,
@@ -136,9 +141,18 @@ impl Packer {
         Self { context: None, packed: Vec::new(), skip: 0, skipped: 0 }
     }
 
-    /// The bytes, packed; `None` where that does not pay, or they do not shrink.
-    pub(super) fn pack(&mut self, packing: &Packing, bytes: &[u8]) -> Option<&[u8]> {
-        if bytes.len() < WORTH || !packing.pays() {
+    /// Whole frames, packed together as one; `None` where that does not pay, or they do not shrink.
+    pub(super) fn pack(&mut self, packing: &Packing, frames: &[u8]) -> Option<Vec<u8>> {
+        let packed = self.shrink(packing, frames)?;
+        let mut together = Vec::with_capacity(packed.len() + 16);
+        let head = Sending::Packed { length: frames.len() as u32, packed: packed.len() as u32 };
+        frame::encode(&head, &mut together).ok()?;
+        together.extend_from_slice(packed);
+        Some(together)
+    }
+
+    fn shrink(&mut self, packing: &Packing, bytes: &[u8]) -> Option<&[u8]> {
+        if !(WORTH..=MAX_PACKED).contains(&bytes.len()) || !packing.pays() {
             return None;
         }
         if self.skip > 0 && packing.compress == Compress::Auto {
@@ -193,7 +207,7 @@ mod tests {
     fn what_shrinks_comes_back_and_what_lies_about_its_length_does_not() {
         let packing = Packing::new(Compress::On);
         let mut packer = Packer::new();
-        let packed = packer.pack(&packing, &text()).unwrap().to_vec();
+        let packed = packer.shrink(&packing, &text()).unwrap().to_vec();
         let (mut unpacker, mut bytes) = (Unpacker::default(), Vec::new());
         assert!(packed.len() < text().len() / 4);
         unpacker.unpack(&packed, text().len(), &mut bytes).unwrap();
@@ -206,9 +220,17 @@ mod tests {
 
     #[test]
     fn the_example_of_the_protocols_page_unpacks() {
-        let (packed, mut bytes) = ([0x28, 0xb5, 0x2f, 0xfd, 0x20, 200, 0x43, 6, 0, b'a'], Vec::new());
-        Unpacker::default().unpack(&packed, 200, &mut bytes).unwrap();
-        assert_eq!(bytes, [b'a'; 200]);
+        let packed = "28b52ffd20f29d0100b40200000006 03ac0201c80161 c2a908d98f5df987ade41b5fce213067 \
+            efbcc21ef2240212a41e54b5e7c28ae5 0100440a7801";
+        let packed = data_encoding::HEXLOWER.decode(packed.replace(' ', "").as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        Unpacker::default().unpack(&packed, 242, &mut bytes).unwrap();
+        let (message, rest): (Sending, _) = frame::split(&bytes).unwrap();
+        let head = crate::wire::message::ChunkHead { entry: 300, index: 1, length: 200 };
+        assert_eq!(message, Sending::Chunk(head));
+        let (chunk, hash) = rest.split_at(200);
+        assert_eq!(chunk, [b'a'; 200]);
+        assert_eq!(hash, crate::base::digest::ChunkHash::of(chunk).0);
     }
 
     #[test]
@@ -216,12 +238,12 @@ mod tests {
         let packing = Packing::new(Compress::Auto);
         let mut packer = Packer::new();
         packing.handed(1 << 20, false);
-        assert!(packer.pack(&packing, &text()).is_none());
+        assert!(packer.shrink(&packing, &text()).is_none());
         // A slow link is seen by what waits for it.
         packing.handed(1000, true);
         std::thread::sleep(SPAN);
         packing.handed(1000, true);
-        assert!(packer.pack(&packing, &text()).is_some());
+        assert!(packer.shrink(&packing, &text()).is_some());
     }
 
     #[test]
@@ -229,6 +251,6 @@ mod tests {
         let packing = Packing::new(Compress::On);
         let noise: Vec<u8> =
             (0..50_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).rotate_left(n % 31).to_le_bytes()).collect();
-        assert!(Packer::new().pack(&packing, &noise).is_none());
+        assert!(Packer::new().shrink(&packing, &noise).is_none());
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::frames::{Frames, Gone};
 use super::outgoing::Outgoing;
-use super::pack::{Packer, Packing};
+use super::pack::Packer;
 use super::send::{Ledger, lock};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
@@ -17,7 +17,7 @@ use crate::wire::frame;
 use crate::wire::message::{ChunkHead, Sending};
 
 /// A shared chunk of so many bytes travels from where it is; a smaller one is copied to others.
-const ALONE: usize = 64 * 1024;
+const ALONE: u64 = 64 * 1024;
 
 /// A chunk as frames: head, bytes, hash.
 #[derive(Debug)]
@@ -193,13 +193,21 @@ impl Pump<'_> {
             let packer = &mut self.packer;
             let framed = window.get(which, length as usize, || {
                 let mut frames = Vec::new();
-                let framed = frame_chunk(reader, which, length, (packer, packing), &mut frames);
-                framed.ok().filter(|(read, _)| *read == length).map(|(_, hash)| Framed { frames, hash })
+                let framed = frame_chunk(reader, which, length, &mut frames);
+                let (_, hash) = framed.ok().filter(|(read, _)| *read == length)?;
+                // Small ones are packed with others, later.
+                if length >= ALONE
+                    && let Some(packed) = packer.pack(packing, &frames)
+                {
+                    frames = packed;
+                }
+                Some(Framed { frames, hash })
             });
             // Where nobody could read it, this one's own reading says why.
             if let Some(framed) = framed {
                 let hash = framed.hash;
-                if framed.frames.len() >= ALONE {
+                // What is packed already is not packed again with others.
+                if length >= ALONE {
                     self.frames.share(framed)?;
                 } else {
                     self.frames.room_for(framed.frames.len() as u64)?.extend_from_slice(&framed.frames);
@@ -210,7 +218,7 @@ impl Pump<'_> {
             }
         }
         let buffer = self.frames.room_for(length)?;
-        let sent = frame_chunk(reader, which, length, (&mut self.packer, packing), buffer);
+        let sent = frame_chunk(reader, which, length, buffer);
         if let Ok((read, _)) = sent {
             self.moved(read);
         }
@@ -225,7 +233,6 @@ fn frame_chunk(
     reader: &mut Reader,
     (entry, index): (u32, u32),
     length: u64,
-    (packer, packing): (&mut Packer, &Packing),
     into: &mut Vec<u8>,
 ) -> io::Result<(u64, ChunkHash)> {
     let start = into.len();
@@ -239,11 +246,7 @@ fn frame_chunk(
         return Ok((read, ChunkHash([0; 32])));
     }
     let hash = ChunkHash::of(&into[body..]);
-    if let Some(packed) = packer.pack(packing, &into[body..]) {
-        into.truncate(start);
-        say(&Sending::Packed { head: head(read), packed: packed.len() as u32 }, into)?;
-        into.extend(packed);
-    } else if read < length {
+    if read < length {
         // The head stands before the bytes and may change its length with what it says.
         let bytes = into.split_off(body);
         into.truncate(start);

@@ -159,6 +159,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
+/// Takes one frame from the front of bytes that are all there; gives what follows it.
+///
+/// # Errors
+/// See [`FrameFault`].
+pub fn split<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), FrameFault> {
+    let (length, rest) = bytes.split_first_chunk().ok_or(FrameFault::Malformed)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > MAX_FRAME {
+        return Err(FrameFault::TooLong(length));
+    }
+    let (frame, rest) = rest.split_at_checked(length).ok_or(FrameFault::Malformed)?;
+    Ok((decode(frame)?, rest))
+}
+
 /// One message and nothing after it.
 fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, FrameFault> {
     match postcard::take_from_bytes(frame) {

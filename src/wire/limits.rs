@@ -29,6 +29,9 @@ pub const MAX_LEFT_OUT: usize = 1000;
 /// Most paths that one pull may ask for.
 pub const MAX_WANTED: usize = 256;
 
+/// Most bytes that are packed together.
+pub const MAX_PACKED: usize = 2 * 1024 * 1024;
+
 /// Most further connections of one transfer.
 pub const MAX_LANES: usize = 15;
 

@@ -95,12 +95,13 @@ pub enum Sending {
     LeftOut(Fault),
     /// With this, the receiver may attach further connections.
     Ticket(Ticket),
-    /// Some bytes, packed: `packed` bytes of a Zstandard frame (RFC 8878) follow, which hold exactly
-    /// the chunk's `length`, then the 32 bytes of the SHA-256 of the chunk itself.
+    /// Whole frames, packed together: `packed` bytes of a Zstandard frame (RFC 8878) follow, which hold
+    /// exactly `length` bytes: frames of [`Sending::Chunk`], each with its bytes and their hash, of
+    /// [`Sending::EntryEnd`] and of [`Sending::EntryGone`], and nothing else.
     Packed {
-        /// Which chunk, and how long it is unpacked.
-        head: ChunkHead,
-        /// How many bytes follow before the hash: fewer than it has unpacked.
+        /// How many bytes they are unpacked.
+        length: u32,
+        /// How many bytes follow: fewer than that.
         packed: u32,
     },
     /// Just before the end: so many further connections carried bytes, and each has an end of its own.
@@ -218,8 +219,8 @@ mod tests {
         let said = [&[10][..], &[8; 16]].concat();
         assert_eq!(postcard::to_allocvec(&Sending::Ticket(ticket)).unwrap(), said);
         assert_eq!(postcard::to_allocvec(&Receiving::Ticket(ticket)).unwrap(), said);
-        let packed = Sending::Packed { head: ChunkHead { entry: 300, index: 1, length: 200 }, packed: 10 };
-        assert_eq!(postcard::to_allocvec(&packed).unwrap(), [11, 0xac, 2, 1, 0xc8, 1, 10]);
+        let packed = Sending::Packed { length: 300, packed: 10 };
+        assert_eq!(postcard::to_allocvec(&packed).unwrap(), [11, 0xac, 2, 10]);
         assert_eq!(postcard::to_allocvec(&Sending::Lanes(3)).unwrap(), [12, 3]);
         assert_eq!(postcard::to_allocvec(&Sending::ByContent).unwrap(), [13]);
         let transfer = TransferId::new();

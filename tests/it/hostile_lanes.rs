@@ -277,57 +277,76 @@ async fn words_about_lanes_and_tickets_that_make_no_sense() {
     assert_eq!(push.outcomes().await, [Outcome::Placed]);
 }
 
-/// A whole push of `bytes`, said to be so many, in this packed form.
-async fn packed(node: &Node, length: u32, bytes: &[u8], packed: &[u8], said: u32) -> Push {
-    let mut push = Push::of(node, &[file("a", u64::from(length))]).await;
-    let head = ChunkHead { entry: 0, index: 0, length };
+/// A whole push of the file `bytes`; what is packed is said to be `length` bytes in `said`.
+async fn packed(node: &Node, bytes: &[u8], packed: &[u8], length: usize, said: usize) -> Push {
+    let mut push = Push::of(node, &[file("a", bytes.len() as u64)]).await;
     let mut frames = Vec::new();
-    frame::encode(&Sending::Packed { head, packed: said }, &mut frames).unwrap();
+    frame::encode(&Sending::Packed { length: length as u32, packed: said as u32 }, &mut frames).unwrap();
     frames.extend(packed);
-    frames.extend(ChunkHash::of(bytes).0);
     push.peer.raw(&frames).await;
     push.peer.say(&entry_end(0, bytes)).await;
     push.peer.say(&Sending::End).await;
     push
 }
 
-#[tokio::test]
-async fn packed_bytes_are_what_they_are_said_to_be_or_nothing_is_placed() {
+/// The frames of one chunk: head, bytes, and the hash of `hashed`.
+fn chunk_frames(bytes: &[u8], hashed: &[u8]) -> Vec<u8> {
+    let head = ChunkHead { entry: 0, index: 0, length: bytes.len() as u32 };
+    let mut frames = Vec::new();
+    frame::encode(&Sending::Chunk(head), &mut frames).unwrap();
+    frames.extend(bytes);
+    frames.extend(ChunkHash::of(hashed).0);
+    frames
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_bytes_that_are_not_what_they_say_are_not_taken() {
     let alice = Home::new("alice");
     let node = alice.up_for_all();
-    let bytes = b"let the quick brown fox jump over the lazy dog\n".repeat(100);
-    let (length, small) = (bytes.len() as u32, zstd::bulk::compress(&bytes, 3).unwrap());
-    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
-    let empty = zstd::bulk::compress(&[], 3).unwrap();
-    let mut cut = small.clone();
-    cut.truncate(small.len() / 2);
+    let shrink = |bytes: &[u8]| zstd::bulk::compress(bytes, 3).unwrap();
+    let bytes = b"lecture notes, week 1\n".repeat(1000);
+    let frames = chunk_frames(&bytes, &bytes);
+    let (length, small) = (frames.len(), shrink(&frames));
     let mut other = bytes.clone();
     other[17] ^= 1;
-    let other = zstd::bulk::compress(&other, 3).unwrap();
     for (what, length, form) in [
-        ("less than was said", length + 1, &small),
-        ("more than was said", length - 1, &small),
-        ("very much more", length, &bomb),
-        ("nothing", length, &empty),
-        ("half of it", length, &cut),
-        ("garbage", length, &noise(3, 500)),
-        ("other bytes", length, &other),
+        ("less than was said", length + 1, small.clone()),
+        ("more than was said", length - 1, small.clone()),
+        ("very much more", length, shrink(&vec![0; 64 << 20])),
+        ("nothing", length, shrink(&[])),
+        ("half of it", length, small[..small.len() / 2].to_vec()),
+        ("garbage", length, noise(3, 500)),
+        ("other bytes", length, shrink(&chunk_frames(&other, &bytes))),
     ] {
-        let push = packed(&node, length, &bytes[..(length.min(bytes.len() as u32)) as usize], form, form.len() as u32);
+        let push = packed(&node, &bytes, &form, length, form.len());
         assert_eq!(push.await.failed(&node).await, "integrity", "{what}");
         assert!(placed(&alice).is_empty(), "{what}: {:?}", placed(&alice));
     }
-    for (what, length, said) in [
-        ("no bytes at all", length, 0),
-        ("as many as it has unpacked", length, length),
-        ("many more", length, u32::MAX),
-        ("a chunk that is too long", CHUNK as u32 + 1, 5),
+    let frame_of = |message: &Sending| {
+        let mut frames = Vec::new();
+        frame::encode(message, &mut frames).unwrap();
+        frames.extend([0; 500]);
+        frames
+    };
+    for (what, frames) in [
+        ("a page", frame_of(&Sending::Page(vec![file("b", 5)]))),
+        ("the end", frame_of(&Sending::End)),
+        ("more that is packed", frame_of(&Sending::Packed { length: 9, packed: 5 })),
+        ("a chunk that is cut off", frames[..length - 1].to_vec()),
+        ("a chunk that is too long", frame_of(&Sending::Chunk(ChunkHead { entry: 0, index: 0, length: 1 << 30 }))),
+        ("no frames", vec![0xff; 500]),
     ] {
-        let push = packed(&node, length, &bytes, &small, said).await;
+        let form = shrink(&frames);
+        let push = packed(&node, &bytes, &form, frames.len(), form.len()).await;
         assert_eq!(push.failed(&node).await, "protocol", "{what}");
         assert!(placed(&alice).is_empty(), "{what}");
     }
-    let push = packed(&node, length, &bytes, &small, small.len() as u32).await;
+    for (what, said) in [("as many as it has unpacked", length), ("many more", u32::MAX as usize)] {
+        let push = packed(&node, &bytes, &small, length, said).await;
+        assert_eq!(push.failed(&node).await, "protocol", "{what}");
+        assert!(placed(&alice).is_empty(), "{what}");
+    }
+    let push = packed(&node, &bytes, &small, length, small.len()).await;
     assert_eq!(push.outcomes().await, [Outcome::Placed]);
     assert!(alice.read("inbox/a") == bytes);
 }
