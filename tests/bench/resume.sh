@@ -6,7 +6,8 @@
 #
 # The command comes again once the receiver has given the first try up, which on a disk means that it has
 # synced what it has; with `at-once`, at once.
-# What arrives is not sparse. Where /dev/shm is too small for it, or memory is, /var/tmp takes its place; ROOM overrides.
+# What arrives is sparse, too: how much has come is told by the journal. Where /dev/shm is too small, or memory is,
+# /var/tmp takes its place; ROOM overrides.
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 mib=${1:-20480} runs=${2:-1} when=${3:-later}
@@ -15,8 +16,18 @@ begin "resume of a $mib MiB file at 90 %, in $room${3:+, $3}"
 needs_room "$mib"
 options=(); if has_flag --compress; then options=(--compress off); fi   # else nothing but zeros would hardly flow
 
-# Bytes of what has arrived that are really there.
-arrived() { find "$work/in" -name file -printf '%b\n' 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum * 512 }'; }
+# Bytes of the chunks that the journal names (ftx-files(5)): records of kind 1, each after its length and before 4
+# bytes of check.
+count_chunks='
+import sys
+chunks = 0
+for name in sys.argv[1:]:
+    journal, at = open(name, "rb").read(), 21
+    while at + 2 < len(journal):
+        chunks += journal[at + 2] == 1
+        at += 2 + int.from_bytes(journal[at:at + 2], "big") + 4
+print(chunks << 20)'
+arrived() { python3 -c "$count_chunks" "$work"/in/.ftx-partial/*/journal 2>/dev/null || echo 0; }
 # past BYTES: whether more than that has arrived.
 past() { [ "$(arrived)" -gt "$1" ]; }
 
