@@ -109,8 +109,6 @@ pub enum Command {
 
 /// Parses what was typed, does it, and says how it ended.
 pub fn run() -> Exit {
-    // The random generator takes 20 ms to wake; it does so while we look around.
-    std::thread::spawn(crate::link::key::warm_up);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_a_command(&error),

@@ -95,13 +95,6 @@ impl PublicKey {
     }
 }
 
-/// Makes the first use of the random generator, which takes some 20 ms, happen now: call it from
-/// a side thread while there is something else to wait for.
-pub fn warm_up() {
-    let mut byte = [0];
-    let _ = aws_lc_rs::rand::fill(&mut byte);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
