@@ -25,7 +25,7 @@
 //!   `flow::speak`, no faster than [`flow::limit`]
 //! * spread over further connections: [`flow::lanes`]; where they attach, and where a lost one gives
 //!   way to its successor: [`flow::underway`]
-//! * received: [`flow::receive`], heard by `flow::hear`, unpacked and checked by `flow::intake`,
+//! * received: [`flow::receive`], heard and unpacked by `flow::hear`, checked by `flow::intake`,
 //!   written by [`disk::writer`], put into place by `disk::settle`
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 

@@ -110,16 +110,19 @@ pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure>
             .hint("save it as a file first, and send that"));
     }
     let outgoing = Outgoing::start(source, Manner { audience, ..manner });
-    if dry_run {
-        let mut exits = Vec::new();
-        for receiver in &receivers {
-            let told = preview(context, receiver, &outgoing).await;
-            if let (Err(failure), Audience::Several) = (&told, audience) {
-                receivers::failed(context, receiver, failure);
-            }
-            exits.push((receiver, told));
+    // One of several that fails is told at once; a single one by how the command ends.
+    let told = |receiver: &Receiver, ended: Result<Exit, Failure>| {
+        if let (Err(failure), Audience::Several) = (&ended, audience) {
+            receivers::failed(context, receiver, failure);
         }
-        return together(context, exits);
+        ended
+    };
+    if dry_run {
+        let mut ended = Vec::new();
+        for receiver in &receivers {
+            ended.push(told(receiver, preview(context, receiver, &outgoing).await));
+        }
+        return together(context, ended);
     }
     let mut deliveries = JoinSet::new();
     for receiver in receivers {
@@ -129,27 +132,24 @@ pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure>
             (receiver, delivered)
         });
     }
-    let mut exits = Vec::new();
+    let mut ended = Vec::new();
     while let Some(delivered) = deliveries.join_next().await {
         let lost = |_| Failure::new(Exit::Other, "a task of this program ended unexpectedly");
         let (receiver, delivered) = delivered.map_err(lost)?;
-        if let (Err(failure), Audience::Several) = (&delivered, audience) {
-            receivers::failed(context, &receiver, failure);
-        }
-        exits.push((receiver, delivered));
+        ended.push(told(&receiver, delivered));
     }
-    together(context, exits.iter().map(|(receiver, exit)| (receiver, exit.clone())).collect())
+    together(context, ended)
 }
 
 /// How the command ends: with several receivers, done if all are, partly if some are.
-fn together(context: &Context, mut exits: Vec<(&Receiver, Result<Exit, Failure>)>) -> Result<Exit, Failure> {
-    if exits.len() == 1 {
-        return exits.remove(0).1;
+fn together(context: &Context, mut ended: Vec<Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    if ended.len() == 1 {
+        return ended.remove(0);
     }
     if context.stop.is_stopped() {
         return Ok(Exit::Interrupted);
     }
-    let exits: Vec<Exit> = exits.iter().map(|(_, ended)| ended.as_ref().map_or_else(|f| f.exit, |e| *e)).collect();
+    let exits: Vec<Exit> = ended.into_iter().map(|ended| ended.unwrap_or_else(|failure| failure.exit)).collect();
     Ok(of_all(&exits))
 }
 
@@ -180,7 +180,10 @@ fn understand(mut command: Push, private: &Path) -> Result<(receivers::To, Sourc
         receivers::To::named(target.to_str().ok_or_else(|| usage("the target is not readable text"))?)?
     };
     if paths.is_empty() && command.text.is_none() {
-        return Err(usage("one name alone: what is to be sent, or to whom, is missing"));
+        return Err(usage(match to {
+            receivers::To::All => "what is to be sent is missing",
+            receivers::To::Named(_) => "one name alone: what is to be sent, or to whom, is missing",
+        }));
     }
     Ok((to, source(&paths, command)?.withholding(private)))
 }

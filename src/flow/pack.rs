@@ -1,4 +1,4 @@
-//! Compression where it helps: chunks are packed as long as the link is slower than the packing,
+//! Compression where it helps: frames are packed as long as the link is slower than the packing,
 //! and what does not shrink is left alone for a while.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::wire::frame;
 use crate::wire::limits::MAX_PACKED;
 use crate::wire::message::Sending;
 
-/// Whether chunks are packed.
+/// Whether frames are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compress {
     /// As it helps.
@@ -30,7 +30,7 @@ const WORTH: usize = 256;
 /// What is not at least an eighth smaller is sent as it is.
 const SHRUNK: f64 = 0.875;
 
-/// Most chunks left alone after one that did not shrink.
+/// Most batches left alone after one that did not shrink.
 const MOST_SKIPPED: u32 = 32;
 
 /// Bytes packed a second by one thread, until it is measured.
@@ -121,11 +121,11 @@ impl Packing {
     }
 }
 
-/// Packs chunks, for one thread.
+/// Packs batches of frames, for one thread.
 pub(super) struct Packer {
     context: Option<zstd::bulk::Compressor<'static>>,
     packed: Vec<u8>,
-    /// Chunks still to be left alone, and how many that were.
+    /// Batches still to be left alone, and how many that were.
     skip: u32,
     skipped: u32,
 }
@@ -178,7 +178,7 @@ impl Packer {
     }
 }
 
-/// Unpacks chunks, for one thread.
+/// Unpacks batches of frames, for one connection.
 #[derive(Default)]
 pub(super) struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
 
