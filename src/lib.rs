@@ -34,6 +34,7 @@ pub mod cli;
 pub mod disk;
 pub mod find;
 pub mod flow;
+pub mod hub;
 pub mod link;
 pub mod node;
 pub mod wire;

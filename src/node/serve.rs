@@ -104,6 +104,10 @@ impl Conversation {
                 }
                 Decision::Decline(fault) => refuse(session, &Request::Preview, fault).await,
             },
+            Request::PushTo(_) | Request::PreviewTo(_) | Request::Join { .. } | Request::Ask(_) => {
+                let fault = Fault::new(FaultKind::NotPermitted, "that is no hub: it has no folders for others");
+                refuse(session, &request, fault).await
+            }
         }
     }
 

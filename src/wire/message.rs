@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hub::{Secret, Verb};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Have, Outcome};
-use crate::base::path::RelPath;
+use crate::base::path::{Name, RelPath};
 
 /// What the side that dialled wants, with the nonce it had committed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,19 @@ pub enum Request {
     /// To be told what a push would move: as [`Request::Push`] up to the last [`Receiving::Have`],
     /// after which the sender hangs up. Nothing is written, nobody is asked.
     Preview,
+    /// To send into this folder of a hub: as [`Request::Push`].
+    PushTo(RelPath),
+    /// To be told what [`Request::PushTo`] would move: as [`Request::Preview`].
+    PreviewTo(RelPath),
+    /// To join a hub: [`Joining`](super::hub::Joining) follows from both sides.
+    Join {
+        /// The account to join; of a code that is for one account, that one.
+        account: Option<Name>,
+        /// By what.
+        by: Secret,
+    },
+    /// To have something done at a hub: [`Answer`](super::hub::Answer) follows from the other side.
+    Ask(Verb),
 }
 
 /// What lets the peer of a transfer, and nobody else, attach further connections to it.
@@ -227,6 +241,10 @@ mod tests {
         let attach = [&[4, 16][..], transfer.as_bytes(), &[8; 16]].concat();
         assert_eq!(postcard::to_allocvec(&Request::Attach { transfer, ticket }).unwrap(), attach);
         assert_eq!(postcard::to_allocvec(&Request::Preview).unwrap(), [5]);
+        assert_eq!(postcard::to_allocvec(&Request::PushTo(RelPath::parse("a").unwrap())).unwrap(), [6, 1, b'a']);
+        let join = Request::Join { account: None, by: Secret::Password };
+        assert_eq!(postcard::to_allocvec(&join).unwrap(), [8, 0, 1]);
+        assert_eq!(postcard::to_allocvec(&Request::Ask(Verb::Leave)).unwrap(), [9, 9]);
     }
 
     #[test]

@@ -3,5 +3,6 @@
 
 pub mod frame;
 pub mod hello;
+pub mod hub;
 pub mod limits;
 pub mod message;

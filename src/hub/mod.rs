@@ -1,0 +1,3 @@
+//! The repository: accounts, spaces, what they hold, and who may do what with it.
+
+pub mod space;
