@@ -1,6 +1,7 @@
 //! Conversations over one authenticated stream. Generic over the stream, free of the terminal:
 //! what happens is told as values.
 
+pub mod ask;
 pub mod consent;
 pub mod fault;
 mod frames;
