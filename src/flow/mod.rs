@@ -6,6 +6,7 @@ pub mod consent;
 pub mod fault;
 mod frames;
 pub mod greet;
+pub mod handed_in;
 mod hear;
 mod heard_lanes;
 mod intake;
