@@ -10,12 +10,14 @@ pub mod partial;
 pub mod peek;
 mod place;
 pub mod reader;
+pub mod receipts;
 pub mod root;
 mod settle;
 pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
+pub mod sum;
 mod walk;
 pub mod writer;
 
