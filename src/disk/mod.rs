@@ -5,6 +5,7 @@ pub mod excludes;
 mod fit;
 pub mod folder;
 mod journal;
+pub mod keeper;
 mod mode;
 pub mod partial;
 pub mod peek;
