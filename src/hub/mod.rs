@@ -1,3 +1,6 @@
 //! The repository: accounts, spaces, what they hold, and who may do what with it.
 
+pub mod activity;
+pub mod event;
 pub mod space;
+pub mod status;
