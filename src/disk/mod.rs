@@ -9,6 +9,7 @@ mod mode;
 pub mod partial;
 pub mod peek;
 mod place;
+pub mod private;
 pub mod reader;
 pub mod root;
 mod settle;

@@ -1,7 +1,9 @@
 //! How a hub is run from its own machine: requests and answers as JSON lines, over a socket that only
 //! its owner can open, or straight to the repository where no hub runs.
 
+pub mod desk;
 pub mod lines;
+mod manage;
 pub mod message;
 pub mod socket;
 
