@@ -62,6 +62,11 @@ impl FaultKind {
         (Self::NotJoined, "not_joined"),
     ];
 
+    /// The kind that has this word.
+    pub fn of_word(word: &str) -> Self {
+        Self::ALL.iter().find(|(_, known)| *known == word).map_or(Self::Other, |(kind, _)| *kind)
+    }
+
     /// The word for programs.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, word)| word)
@@ -141,6 +146,7 @@ mod tests {
         for (number, (kind, _)) in FaultKind::ALL.iter().enumerate() {
             assert_eq!(u8::from(*kind) as usize, number);
             assert_eq!(FaultKind::from(number as u8), *kind);
+            assert_eq!(FaultKind::of_word(kind.as_str()), *kind);
         }
         assert_eq!(u8::from(FaultKind::from(200)), 200);
     }

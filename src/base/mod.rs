@@ -7,6 +7,7 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod manifest;
+pub mod naming;
 pub mod path;
 pub mod target;
 pub mod text;

@@ -10,16 +10,13 @@ use super::ui::printer::Printer;
 use crate::base::book::Book;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::Role;
-use crate::base::text::cut;
+use crate::base::naming;
 use crate::disk::state::State;
 use crate::find::Interfaces;
 use crate::flow::greet::Me;
 use crate::flow::stop::Stop;
 use crate::link::key::Key;
 use crate::link::tls::Tls;
-
-/// Longest node name, in bytes.
-const MAX_NAME: usize = 64;
 
 /// What every command needs.
 #[derive(Debug)]
@@ -98,21 +95,14 @@ fn load_key(state: &State) -> Result<Key, Fault> {
 
 /// The name given, or the host name up to its first dot.
 fn node_name(given: Option<&str>) -> Result<String, Failure> {
-    let mut name = match given {
-        Some(given) => given.trim().to_owned(),
-        None => {
-            let host = gethostname::gethostname().to_string_lossy().into_owned();
-            host.split('.').next().filter(|first| !first.is_empty()).unwrap_or("ftx").to_owned()
-        }
+    let Some(given) = given else {
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let name = host.split('.').next().and_then(naming::cleaned);
+        return Ok(name.unwrap_or_else(|| "ftx".to_owned()));
     };
-    let odd =
-        |c: char| crate::base::text::is_deceptive(c) || matches!(c, '~' | ':' | ',' | '/' | '\\' | '[' | ']' | '@');
-    if given.is_none() {
-        name = name.replace(odd, "-");
-    } else if name.is_empty() || name.contains(odd) || name.len() > MAX_NAME {
-        return Err(Failure::new(Exit::Usage, "that is no name for a node")
-            .cause("a name has 1 to 64 bytes and none of ~ : , / \\ [ ] @ or control characters"));
+    let name = given.trim();
+    if naming::is_good(name) {
+        return Ok(name.to_owned());
     }
-    cut(&mut name, MAX_NAME);
-    Ok(name)
+    Err(Failure::new(Exit::Usage, "that is no name for a node").cause(naming::RULE))
 }

@@ -37,10 +37,9 @@ pub(super) enum Leftovers {
 /// One settling.
 #[derive(Debug)]
 pub(super) struct Settling {
-    root: Arc<Dir>,
+    root: Root,
     data: Arc<Dir>,
     case: Case,
-    conflict: Conflict,
     /// Whether new folders are still to be synced when they move into place.
     unsynced_folders: bool,
     /// What did not simply get its own name, by the key of its path in staging: the file system may
@@ -52,10 +51,9 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case) -> Self {
         Self {
-            root: root.dir().clone(),
+            root: root.clone(),
             data,
             case,
-            conflict: root.conflict(),
             unsynced_folders: true,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
@@ -73,7 +71,7 @@ impl Settling {
         }
         self.plain(slots).map_err(|e| disk(&self.shown, &e))?;
         self.sync(slots).map_err(|e| disk(&self.shown, &e))?;
-        let (data, root) = (self.data.clone(), self.root.clone());
+        let (data, root) = (self.data.clone(), self.root.dir().clone());
         self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))
     }
 
@@ -164,6 +162,7 @@ impl Settling {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
                 if ours.is_file()
+                    && self.root.may_touch(&path.with_file_name(&candidate))
                     && let Ok(modified) = ours.modified()
                 {
                     // Best effort: it may be somebody else's.
@@ -195,7 +194,7 @@ impl Settling {
     /// is there neither stays alone nor gives way.
     fn resolved(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
         let ours = from.symlink_metadata(name.as_str())?;
-        match self.conflict {
+        match self.root.conflict_at(path) {
             Conflict::Rename => Ok(false),
             Conflict::Skip => {
                 if to.symlink_metadata(name.as_str()).is_err() {
@@ -214,7 +213,20 @@ impl Settling {
                     return Ok(false);
                 }
                 // One step: whoever looks finds the old one or the new one.
-                match from.rename(name.as_str(), to, name.as_str()) {
+                let mut place = || from.rename(name.as_str(), to, name.as_str());
+                let placed = match self.root.keeper() {
+                    Some(keeper) => keeper.replace(path, &mut place),
+                    None => Ok(place()),
+                };
+                let placed = match placed {
+                    Ok(placed) => placed,
+                    Err(fault) => {
+                        from.remove_file(name.as_str())?;
+                        self.except(path, Outcome::Failed(fault));
+                        return Ok(true);
+                    }
+                };
+                match placed {
                     Ok(()) => {
                         self.except(path, Outcome::Replaced);
                         Ok(true)

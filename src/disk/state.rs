@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::private::{self, Existing};
 use crate::base::book::{Acquaintance, Book};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
@@ -49,12 +50,12 @@ impl State {
         let path = self.key_file();
         match fs::read(&path) {
             Ok(bytes) => {
-                check_private(&path)?;
+                private::check(&path, "the private key")?;
                 Ok(bytes)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = make().ok_or_else(|| Fault::new(FaultKind::Other, "the system gives no randomness"))?;
-                match self.write(&path, &bytes, Existing::Keep) {
+                match private::write(&path, &bytes, Existing::Keep) {
                     Ok(()) => Ok(bytes),
                     // Another process was first: its key is the node's key.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -91,7 +92,7 @@ impl State {
     pub fn change_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> Result<T, Fault> {
         let path = self.book_file();
         let failed = |error: io::Error| Fault::disk(format!("writing {}", path.display()), &error);
-        self.make_folder().map_err(failed)?;
+        private::make_folder(&self.folder).map_err(failed)?;
         let lock = File::options().create(true).truncate(false).write(true).open(self.folder.join("peers.lock"));
         let lock = lock.map_err(failed)?;
         lock.lock().map_err(failed)?;
@@ -100,40 +101,10 @@ impl State {
         let result = change(&mut book);
         if book != before {
             let text = print_book(&book)?;
-            self.write(&path, text.as_bytes(), Existing::Replace).map_err(failed)?;
+            private::write(&path, text.as_bytes(), Existing::Replace).map_err(failed)?;
         }
         Ok(result)
     }
-
-    fn make_folder(&self) -> io::Result<()> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::DirBuilderExt;
-            builder.mode(0o700);
-        }
-        builder.create(&self.folder)
-    }
-
-    /// Writes a file that only its owner may read, whole or not at all.
-    fn write(&self, path: &Path, bytes: &[u8], existing: Existing) -> io::Result<()> {
-        self.make_folder()?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        match existing {
-            Existing::Keep => file.persist_noclobber(path)?,
-            Existing::Replace => file.persist(path)?,
-        };
-        Ok(())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Existing {
-    Keep,
-    Replace,
 }
 
 fn parse_book(text: &str) -> Option<Book> {
@@ -147,23 +118,6 @@ fn print_book(book: &Book) -> Result<String, Fault> {
     let peers = book.peers().iter().map(|(id, peer)| (id.to_string(), peer.clone())).collect();
     toml::to_string(&BookFile { version: 1, peers })
         .map_err(|error| Fault::new(FaultKind::Other, format!("writing the address book: {error}")))
-}
-
-#[cfg(unix)]
-fn check_private(path: &Path) -> Result<(), Fault> {
-    use std::os::unix::fs::PermissionsExt;
-    let shown = path.display();
-    let mode = fs::metadata(path).map_err(|e| Fault::disk(format!("reading {shown}"), &e))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let text = format!("others on this machine may read the private key {shown}; type: chmod 600 {shown}");
-    Err(Fault::new(FaultKind::NotPermitted, text))
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &Path) -> Result<(), Fault> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod pump;
 mod receipt;
 pub mod receive;
 pub mod refuse;
+pub mod secret;
 pub mod send;
 mod speak;
 pub mod stop;

@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod door;
+pub mod log;
 pub mod printer;
 pub mod prompt;
 pub mod units;

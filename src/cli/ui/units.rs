@@ -53,3 +53,12 @@ pub fn when(stamp: Stamp) -> String {
         |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %H:%M").to_string(),
     )
 }
+
+/// `2026-11-21 14:05:33` in this machine's time zone.
+pub fn moment(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string(),
+    )
+}

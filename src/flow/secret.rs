@@ -1,0 +1,172 @@
+//! Secrets that people type, codes and passwords: stretched, and proven without being said.
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::path::Name;
+use crate::link::key::PublicKey;
+
+/// Memory of argon2id in KiB. With [`PASSES`] the least that OWASP advises: a guess costs 20 ms, and a hub
+/// that checks two at once needs no more than 38 MiB for it.
+const MEMORY: u32 = 19 * 1024;
+
+/// Passes of argon2id over its memory.
+const PASSES: u32 = 2;
+
+/// Lanes of argon2id: the side that guesses has more processors than a hub.
+const LANES: u32 = 1;
+
+/// Before whatever the device proves.
+const DEVICE: &[u8] = b"ftx join device v1\0";
+
+/// Before whatever the hub proves: neither side's proof can be sent back to it.
+const HUB: &[u8] = b"ftx join hub v1\0";
+
+/// Before the exporter, where the salt of a session is made of it.
+const SALT: &[u8] = b"ftx join salt v1\0";
+
+/// Bytes of a salt.
+pub type Salt = [u8; 16];
+
+/// Something typed, stretched with a salt; whoever has it can prove what was typed. Wiped when it is
+/// dropped, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stretched(Zeroizing<[u8; 32]>);
+
+/// A password as its hub keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Password {
+    /// Of its own.
+    pub salt: Salt,
+    /// The password, stretched with it.
+    pub stretched: Stretched,
+}
+
+impl Stretched {
+    /// Stretches (argon2id, RFC 9106). Takes about 20 ms and blocks.
+    ///
+    /// # Errors
+    /// Where memory is short.
+    pub fn new(typed: &str, salt: &Salt) -> Result<Self, Fault> {
+        let failed = |error| Fault::new(FaultKind::Other, format!("stretching a secret: {error}"));
+        let mut stretched = Zeroizing::new([0; 32]);
+        let params = Params::new(MEMORY, PASSES, LANES, Some(stretched.len())).map_err(failed)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password_into(typed.as_bytes(), salt, &mut *stretched).map_err(failed)?;
+        Ok(Self(stretched))
+    }
+
+    /// What was kept or sent.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// For keeping and for sending; never for showing.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Stretched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stretched(…)")
+    }
+}
+
+impl Password {
+    /// A password with a salt of its own. Takes about 20 ms and blocks.
+    ///
+    /// # Errors
+    /// Where the system gives no randomness, or memory is short.
+    pub fn new(typed: &str) -> Result<Self, Fault> {
+        let mut salt = Salt::default();
+        random(&mut salt)?;
+        Ok(Self { salt, stretched: Stretched::new(typed, &salt)? })
+    }
+}
+
+/// Fills with random bytes.
+///
+/// # Errors
+/// Where the system gives none.
+pub fn random(bytes: &mut [u8]) -> Result<(), Fault> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| Fault::new(FaultKind::Other, "the system gives no randomness"))
+}
+
+/// The salt of a session, in which a code is proven: nothing that was stretched for one session serves in
+/// another.
+pub fn session_salt(exporter: &[u8; 32]) -> Salt {
+    keyed_salt(exporter, SALT)
+}
+
+/// A salt that only who has `key` can tell from a random one, and always the same for the same text.
+pub fn keyed_salt(key: &[u8; 32], text: &[u8]) -> Salt {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
+    let mut salt = Salt::default();
+    salt.iter_mut().zip(tag.as_ref()).for_each(|(salt, byte)| *salt = *byte);
+    salt
+}
+
+/// What both sides prove about: this session, these two, this account.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The secret that only the two ends of the session have.
+    pub exporter: &'a [u8; 32],
+    /// The key of the device.
+    pub device: PublicKey,
+    /// The key of the hub.
+    pub hub: PublicKey,
+    /// The account that the device asked for.
+    pub account: Option<&'a Name>,
+}
+
+impl Terms<'_> {
+    /// What the device says to prove that it has the secret.
+    pub fn device_proof(&self, secret: &Stretched) -> [u8; 32] {
+        self.proof(DEVICE, secret)
+    }
+
+    /// What the hub says to prove that it has the secret.
+    pub fn hub_proof(&self, secret: &Stretched) -> [u8; 32] {
+        self.proof(HUB, secret)
+    }
+
+    /// Whether the device has the secret. Takes the same time whatever is wrong.
+    pub fn device_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
+        hmac::verify(&key(secret), &self.said(DEVICE), proof).is_ok()
+    }
+
+    /// Whether the hub has the secret.
+    pub fn hub_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
+        hmac::verify(&key(secret), &self.said(HUB), proof).is_ok()
+    }
+
+    fn proof(&self, side: &[u8], secret: &Stretched) -> [u8; 32] {
+        let tag = hmac::sign(&key(secret), &self.said(side));
+        let mut proof = [0; 32];
+        proof.iter_mut().zip(tag.as_ref()).for_each(|(proof, byte)| *proof = *byte);
+        proof
+    }
+
+    /// The bytes that are proven about. Everything but the last has a fixed length.
+    fn said(&self, side: &[u8]) -> Vec<u8> {
+        let account: [&[u8]; 2] = match self.account {
+            None => [&[0], &[]],
+            Some(name) => [&[1], name.as_str().as_bytes()],
+        };
+        [side, self.exporter, self.device.as_bytes(), self.hub.as_bytes(), account[0], account[1]].concat()
+    }
+}
+
+fn key(secret: &Stretched) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, &*secret.0)
+}
+
+/// A code as it is compared: its letters, in lower case. However it was typed or said, it is the same one.
+pub fn plain_code(typed: &str) -> Zeroizing<String> {
+    Zeroizing::new(typed.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect())
+}

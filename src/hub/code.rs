@@ -1,0 +1,185 @@
+//! Codes: words that a hub makes, and that let a device join.
+
+use diceware_wordlists::EFF_LONG_WORDLIST;
+use serde::{Deserialize, Serialize};
+
+use super::account::check_name;
+use super::register::Records;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::path::Name;
+use crate::flow::secret::{plain_code, random};
+use crate::wire::hub::Rank;
+
+/// How long a code lives that many devices may use, if nothing else is said: 7 days, in seconds.
+pub const LASTS: u64 = 7 * 24 * 60 * 60;
+
+/// How long a code lives that works once, if nothing else is said: 15 minutes, in seconds.
+pub const LASTS_ONCE: u64 = 15 * 60;
+
+/// How long any code lives at most: 90 days, in seconds.
+pub const LASTS_AT_MOST: u64 = 90 * 24 * 60 * 60;
+
+/// Most codes that are open at a time: a proof is compared with each.
+pub const MAX_CODES: usize = 16;
+
+/// Until this age, in seconds, three words are enough for a code that works once: 38 bits, for some
+/// hundred guesses.
+const SHORT_LIVED: u64 = 60 * 60;
+
+/// A code. Both sides need it, so it is kept as it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// `apple-banana-cherry`.
+    pub words: String,
+    /// Until when it works, in seconds since 1970.
+    pub until: u64,
+    /// Whether it works once only.
+    #[serde(default)]
+    pub once: bool,
+    /// The account that it is for; a new one of the device's choice, if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Name>,
+    /// What whoever joins with it may do.
+    pub rank: Rank,
+}
+
+/// What code is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// Whether it is to work once only.
+    pub once: bool,
+    /// How long, in seconds; [`LASTS`] or [`LASTS_ONCE`] if not given.
+    pub lasts: Option<u64>,
+    /// For which account, which is made where it is missing.
+    pub account: Option<Name>,
+    /// What whoever joins with it may do.
+    pub rank: Rank,
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Code(until {})", self.until)
+    }
+}
+
+impl Code {
+    /// Whether it works now.
+    pub fn is_open(&self, now: u64) -> bool {
+        now < self.until
+    }
+
+    /// Whether these are its words, however they are typed.
+    pub fn is(&self, typed: &str) -> bool {
+        plain_code(typed) == plain_code(&self.words)
+    }
+}
+
+impl Records {
+    /// The codes that work now.
+    pub fn open_codes(&self, now: u64) -> impl Iterator<Item = &Code> {
+        self.codes.iter().filter(move |code| code.is_open(now))
+    }
+
+    /// Makes a code. Those whose time is over are forgotten.
+    ///
+    /// # Errors
+    /// Where [`MAX_CODES`] are open, it is to live longer than [`LASTS_AT_MOST`], or the account cannot have
+    /// its name.
+    pub fn invite(&mut self, wanted: Invitation, now: u64) -> Result<Code, Fault> {
+        self.codes.retain(|code| code.is_open(now));
+        if self.codes.len() >= MAX_CODES {
+            let text = format!("{MAX_CODES} codes are open, which is the most; take one back first");
+            return Err(Fault::new(FaultKind::Busy, text));
+        }
+        let lasts = wanted.lasts.unwrap_or(if wanted.once { LASTS_ONCE } else { LASTS });
+        if !(1..=LASTS_AT_MOST).contains(&lasts) {
+            let text = format!("a code lives from a second to {} days", LASTS_AT_MOST / (24 * 60 * 60));
+            return Err(Fault::new(FaultKind::NotPermitted, text));
+        }
+        let account = wanted.account.map(|name| self.find(&name).map_or(name.clone(), |(written, _)| written.clone()));
+        account.iter().try_for_each(check_name)?;
+        let count = if wanted.once && lasts <= SHORT_LIVED { 3 } else { 4 };
+        let code = Code { words: words(count)?, until: now + lasts, once: wanted.once, account, rank: wanted.rank };
+        self.codes.push(code.clone());
+        Ok(code)
+    }
+
+    /// Takes a code back, however its words are typed.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn take_back(&mut self, typed: &str) -> Result<Code, Fault> {
+        let at = self.codes.iter().position(|code| code.is(typed));
+        at.map(|at| self.codes.remove(at)).ok_or_else(|| Fault::new(FaultKind::NotFound, "there is no such code"))
+    }
+}
+
+/// Some words of the EFF's long list, each as likely as any other.
+fn words(count: usize) -> Result<String, Fault> {
+    let mut words: Vec<&str> = Vec::with_capacity(count);
+    while words.len() < count {
+        words.extend(word()?);
+    }
+    Ok(words.join("-"))
+}
+
+/// A word; none where the dice would favour one, or where it looks like two.
+fn word() -> Result<Option<&'static str>, Fault> {
+    let mut bytes = [0; 2];
+    random(&mut bytes)?;
+    let (number, count) = (usize::from(u16::from_be_bytes(bytes)), EFF_LONG_WORDLIST.len());
+    let fair = number < (1 << 16) / count * count;
+    Ok(Some(EFF_LONG_WORDLIST[number % count]).filter(|word| fair && !word.contains('-')))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn wanted() -> Invitation {
+        Invitation { once: false, lasts: None, account: None, rank: Rank::Member }
+    }
+
+    #[test]
+    fn a_code_has_as_many_words_as_its_life_is_long_and_all_words_come_up() {
+        let mut records = Records::default();
+        let long = records.invite(wanted(), 100).unwrap();
+        let short = records.invite(Invitation { once: true, ..wanted() }, 100).unwrap();
+        let once = records.invite(Invitation { once: true, lasts: Some(LASTS), ..wanted() }, 100).unwrap();
+        let count = |code: &Code| code.words.split('-').count();
+        assert_eq!((count(&long), count(&short), count(&once)), (4, 3, 4));
+        assert_eq!((long.until, short.until), (100 + LASTS, 100 + LASTS_ONCE));
+        // That one of them is missing has a chance below one in a million.
+        let seen: HashSet<&str> = (0..200_000).filter_map(|_| word().unwrap()).collect();
+        let all: HashSet<&str> = EFF_LONG_WORDLIST.iter().copied().filter(|word| !word.contains('-')).collect();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn few_codes_are_open_at_a_time_and_old_ones_make_room() {
+        let mut records = Records::default();
+        for _ in 0..MAX_CODES {
+            records.invite(Invitation { lasts: Some(10), ..wanted() }, 100).unwrap();
+        }
+        assert_eq!(records.invite(wanted(), 109).unwrap_err().kind, FaultKind::Busy);
+        assert_eq!(records.open_codes(109).count(), MAX_CODES);
+        assert_eq!(records.open_codes(110).count(), 0);
+        records.invite(wanted(), 110).unwrap();
+        assert_eq!(records.codes.len(), 1);
+        assert!(records.invite(Invitation { lasts: Some(LASTS_AT_MOST + 1), ..wanted() }, 110).is_err());
+    }
+
+    #[test]
+    fn a_code_is_known_however_it_is_typed() {
+        let mut records = Records::default();
+        let code = records.invite(wanted(), 1).unwrap();
+        assert!(!code.is("apple banana"));
+        let typed = format!("  {} ", code.words.to_uppercase().replace('-', "  "));
+        assert_eq!(records.take_back(&typed).unwrap(), code);
+        assert_eq!(records.take_back(&code.words).unwrap_err().kind, FaultKind::NotFound);
+        assert!(!format!("{code:?}").contains(&code.words));
+    }
+}
