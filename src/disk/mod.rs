@@ -17,6 +17,7 @@ pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
+pub mod tree;
 mod walk;
 pub mod writer;
 

@@ -1,3 +1,5 @@
 //! The repository: accounts, spaces, what they hold, and who may do what with it.
 
+pub mod catalogue;
 pub mod space;
+pub mod store;
