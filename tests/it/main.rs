@@ -33,6 +33,7 @@ mod policy;
 mod proxy;
 mod pull;
 mod push;
+mod receipts;
 #[cfg(target_os = "linux")]
 mod redial;
 #[cfg(unix)]
@@ -46,5 +47,6 @@ mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod trees;
+mod verbs;
 #[cfg(target_os = "linux")]
 mod ways;
