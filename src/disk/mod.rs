@@ -5,6 +5,7 @@ pub mod excludes;
 mod fit;
 pub mod folder;
 mod journal;
+pub mod keeper;
 mod mode;
 pub mod partial;
 pub mod peek;
@@ -17,6 +18,7 @@ pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
+pub mod tree;
 mod walk;
 pub mod writer;
 

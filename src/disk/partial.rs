@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fit::Fit;
+use super::keeper::Keeper;
 use super::place::{Found, Place};
 use super::root::{Folders, Missing, Root};
 use super::settle::{Leftovers, Settling};
@@ -321,6 +322,11 @@ impl Partial {
             dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
         }
         Ok(work)
+    }
+
+    /// Who looks after the folder it goes to.
+    pub fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.root.keeper().cloned()
     }
 
     /// Bytes that are written and verified, without what an earlier try left.

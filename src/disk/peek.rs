@@ -26,7 +26,7 @@ pub struct Peek {
 impl Peek {
     /// A look at what `sender` would find who sends the names that `set` stands for.
     pub fn open(root: &Root, sender: PeerId, set: &[u8; 32]) -> Self {
-        let staging = root.dir().open_dir_nofollow(STAGING);
+        let staging = root.staging().open_dir_nofollow(STAGING);
         let area = staging.and_then(|staging| staging.open_dir_nofollow(area_of(sender, set))).ok();
         // To probe it properly something would have to be written: where this is wrong about names
         // that do not fit, the preview is wrong about these.

@@ -9,6 +9,7 @@ use cap_std::fs::{Dir, File, Metadata};
 use super::MOST_NUMBERS;
 use super::mode::{is_executable, set_executable};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow};
+use super::tree::same_bytes;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -16,12 +17,12 @@ use crate::base::path::{Name, RelPath};
 /// The folder that receives, asked for what is in place already.
 pub(super) struct Place {
     folders: Folders,
-    conflict: Conflict,
+    root: Root,
 }
 
 impl Place {
     pub(super) fn new(root: &Root) -> Self {
-        Self { folders: Folders::new(root.dir().clone()), conflict: root.conflict() }
+        Self { folders: Folders::new(root.dir().clone()), root: root.clone() }
     }
 
     /// The file of this name, or of one of its numbered names, that has the size and time of `kind`.
@@ -57,10 +58,12 @@ impl Place {
             if metadata.is_file() && metadata.len() == size && alike(&metadata) {
                 let later = metadata.modified().is_ok_and(|t| !Stamp::of(t.into_std()).shows(modified));
                 let differs = later || is_executable(&metadata) != executable;
-                let found = Found(differs.then(|| Box::new((path.with_file_name(&candidate), executable, modified))));
+                let at = path.with_file_name(&candidate);
+                let touched = differs && self.root.may_touch(&at);
+                let found = Found(touched.then(|| Box::new((at, executable, modified))));
                 return Some((dir, candidate, found));
             }
-            if self.conflict == Conflict::Replace && gives_way(&metadata) {
+            if gives_way(&metadata) && self.root.conflict_at(path) == Conflict::Replace {
                 // It is replaced, whatever stands beside it under a number.
                 return None;
             }
@@ -71,7 +74,7 @@ impl Place {
     /// Whether something has this name, or is a file where a folder on the way to it should be,
     /// and is to stay.
     pub(super) fn keeps_other(&mut self, path: &RelPath) -> bool {
-        if self.conflict != Conflict::Skip {
+        if self.root.conflict_at(path) != Conflict::Skip {
             return false;
         }
         match self.folders.holding(path, Missing::Fail) {
@@ -156,21 +159,4 @@ pub(super) fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Resu
         theirs.sync_all()?;
     }
     Ok(same)
-}
-
-fn same_bytes(mut one: &File, mut two: &File) -> io::Result<bool> {
-    const STRIDE: u64 = 1 << 18;
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    loop {
-        a.clear();
-        b.clear();
-        (&mut one).take(STRIDE).read_to_end(&mut a)?;
-        (&mut two).take(STRIDE).read_to_end(&mut b)?;
-        if a != b {
-            return Ok(false);
-        }
-        if a.is_empty() {
-            return Ok(true);
-        }
-    }
 }

@@ -9,6 +9,7 @@ use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
+use super::keeper::Keeper;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 
@@ -18,6 +19,9 @@ pub struct Root {
     dir: Arc<Dir>,
     shown: PathBuf,
     conflict: Conflict,
+    /// Where what comes is staged: in the same file system.
+    staging: Arc<Dir>,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// What becomes of something that comes where something else has its name already: the choice of
@@ -50,8 +54,67 @@ impl Root {
     /// # Errors
     /// As the file system says.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        Ok(Self { dir: Arc::new(dir), shown: path.to_owned(), conflict: Conflict::default() })
+        Ok(Self::of(Arc::new(Dir::open_ambient_dir(path, ambient_authority())?), path.to_owned()))
+    }
+
+    /// A folder that is open already, shown as `shown`.
+    pub fn of(dir: Arc<Dir>, shown: PathBuf) -> Self {
+        Self { staging: dir.clone(), dir, shown, conflict: Conflict::default(), keeper: None }
+    }
+
+    /// The folder at `path` below this one, made where it is missing, no link being followed. What is
+    /// made survives a power cut.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn below(&self, path: &RelPath) -> io::Result<Self> {
+        let mut folders = Folders::new(self.dir.clone());
+        let dir = match folders.folder(path, Missing::Fail) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let dir = folders.folder(path, Missing::Create)?;
+                let mut at = path.parent();
+                while let Some(above) = at {
+                    sync_folder(&*folders.folder(&above, Missing::Fail)?)?;
+                    at = above.parent();
+                }
+                sync_folder(&self.dir)?;
+                dir
+            }
+            found => found?,
+        };
+        Ok(Self { dir, shown: self.shown.join(path.as_str()), ..self.clone() })
+    }
+
+    /// The same folder; what comes is staged below another one of the same file system.
+    #[must_use]
+    pub fn staged_below(self, staging: Arc<Dir>) -> Self {
+        Self { staging, ..self }
+    }
+
+    /// The same folder, looked after by somebody; that one has the say about names that are taken.
+    #[must_use]
+    pub fn kept_by(self, keeper: Arc<dyn Keeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
+    }
+
+    /// Who looks after it.
+    pub fn keeper(&self) -> Option<&Arc<dyn Keeper>> {
+        self.keeper.as_ref()
+    }
+
+    /// Where what comes is staged.
+    pub(super) fn staging(&self) -> &Dir {
+        &self.staging
+    }
+
+    /// What becomes of what comes to `path` where something else is.
+    pub(super) fn conflict_at(&self, path: &RelPath) -> Conflict {
+        self.keeper.as_ref().map_or(self.conflict, |keeper| keeper.conflict(path))
+    }
+
+    /// Whether what is at `path` may be given another time, where it is equal to what comes.
+    pub(super) fn may_touch(&self, path: &RelPath) -> bool {
+        self.keeper.as_ref().is_none_or(|keeper| keeper.conflict(path) == Conflict::Replace)
     }
 
     /// Opens a folder, making it first where it is not there. What is made survives a power cut.

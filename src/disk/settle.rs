@@ -17,6 +17,7 @@ use super::partial::{Slot, Slots};
 use super::place::{equal, gives_way, is_taken, make_alike};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
 use super::staging::sync_all_below;
+use super::tree::rename_without_replacing;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -37,10 +38,9 @@ pub(super) enum Leftovers {
 /// One settling.
 #[derive(Debug)]
 pub(super) struct Settling {
-    root: Arc<Dir>,
+    root: Root,
     data: Arc<Dir>,
     case: Case,
-    conflict: Conflict,
     /// Whether new folders are still to be synced when they move into place.
     unsynced_folders: bool,
     /// What did not simply get its own name, by the key of its path in staging: the file system may
@@ -52,10 +52,9 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case) -> Self {
         Self {
-            root: root.dir().clone(),
+            root: root.clone(),
             data,
             case,
-            conflict: root.conflict(),
             unsynced_folders: true,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
@@ -73,7 +72,7 @@ impl Settling {
         }
         self.plain(slots).map_err(|e| disk(&self.shown, &e))?;
         self.sync(slots).map_err(|e| disk(&self.shown, &e))?;
-        let (data, root) = (self.data.clone(), self.root.clone());
+        let (data, root) = (self.data.clone(), self.root.dir().clone());
         self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))
     }
 
@@ -144,7 +143,7 @@ impl Settling {
             if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
                 sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
             }
-            match rename_without_replacing(from, &name, to, &name) {
+            match rename_without_replacing(from, name.as_str(), to, name.as_str()) {
                 Ok(()) => {}
                 Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
                 Err(error) => return Err(error),
@@ -164,6 +163,7 @@ impl Settling {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
                 if ours.is_file()
+                    && self.root.may_touch(&path.with_file_name(&candidate))
                     && let Ok(modified) = ours.modified()
                 {
                     // Best effort: it may be somebody else's.
@@ -176,7 +176,7 @@ impl Settling {
             if n == 0 && self.resolved(from, to, name, path)? {
                 return Ok(());
             }
-            match rename_without_replacing(from, name, to, &candidate) {
+            match rename_without_replacing(from, name.as_str(), to, candidate.as_str()) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
                     self.except(path, Outcome::PlacedAs(placed));
@@ -195,7 +195,7 @@ impl Settling {
     /// is there neither stays alone nor gives way.
     fn resolved(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
         let ours = from.symlink_metadata(name.as_str())?;
-        match self.conflict {
+        match self.root.conflict_at(path) {
             Conflict::Rename => Ok(false),
             Conflict::Skip => {
                 if to.symlink_metadata(name.as_str()).is_err() {
@@ -214,7 +214,20 @@ impl Settling {
                     return Ok(false);
                 }
                 // One step: whoever looks finds the old one or the new one.
-                match from.rename(name.as_str(), to, name.as_str()) {
+                let mut place = || from.rename(name.as_str(), to, name.as_str());
+                let placed = match self.root.keeper() {
+                    Some(keeper) => keeper.replace(path, &mut place),
+                    None => Ok(place()),
+                };
+                let placed = match placed {
+                    Ok(placed) => placed,
+                    Err(fault) => {
+                        from.remove_file(name.as_str())?;
+                        self.except(path, Outcome::Failed(fault));
+                        return Ok(true);
+                    }
+                };
+                match placed {
                     Ok(()) => {
                         self.except(path, Outcome::Replaced);
                         Ok(true)
@@ -293,31 +306,6 @@ fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[String]) -> io::Re
 fn name_of(own: &OsStr) -> Option<Name> {
     let normal: String = own.to_str()?.nfc().collect();
     Name::parse(&normal).ok()
-}
-
-/// Renames and fails where the new name is taken, in one step of the file system where it has one.
-fn rename_without_replacing(from: &Dir, name: &Name, to: &Dir, new: &Name) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    {
-        use rustix::fs::{RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(from, name.as_str(), to, new.as_str(), RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            done => return Ok(done?),
-        }
-    }
-    // A link to the new name fails where that is taken, as atomically as the rename above.
-    if from.symlink_metadata(name.as_str())?.is_file() {
-        match from.hard_link(name.as_str(), to, new.as_str()) {
-            Ok(()) => return from.remove_file(name.as_str()),
-            Err(error) if is_taken(&error) => return Err(error),
-            Err(_) => {}
-        }
-    }
-    if to.symlink_metadata(new.as_str()).is_ok() {
-        return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-    }
-    from.rename(name.as_str(), to, new.as_str())
 }
 
 #[cfg(test)]

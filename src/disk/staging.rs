@@ -91,7 +91,7 @@ impl Area {
 
     /// `None` where somebody else is using it.
     fn try_open(root: &Root, name: &str) -> io::Result<Option<Self>> {
-        let staging = private_folder(root.dir(), STAGING)?;
+        let staging = private_folder(root.staging(), STAGING)?;
         // What cannot be cleared now is left for another time.
         let _ = clear_old(&staging, SystemTime::now());
         let area = private_folder(&staging, name)?;
@@ -158,14 +158,14 @@ impl Area {
 
     /// Removes it with everything in it.
     pub(super) fn clear(&self) -> io::Result<()> {
-        let staging = self.root.dir().open_dir_nofollow(STAGING)?;
+        let staging = self.root.staging().open_dir_nofollow(STAGING)?;
         if staging.remove_dir_all(&self.name).is_err() {
             // Some file systems, as NFS, keep what is open in its folder until it is closed.
             drop(lock(&self.lock).take());
             staging.remove_dir(&self.name)?;
         }
         // Fails, as it should, while another transfer is using it.
-        self.root.dir().remove_dir(STAGING)
+        self.root.staging().remove_dir(STAGING)
     }
 }
 

@@ -114,6 +114,13 @@ impl Writer {
         let work = slot.state.work().ok_or_else(|| Fault::protocol("bytes of an entry that needs none"))?;
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
+        if slot.entry.kind == EntryKind::Stream
+            && let Some(room) = self.partial.root.keeper().and_then(|keeper| keeper.room())
+            && chunk.offset() + length > room
+        {
+            let text = format!("{path}: there is room for {room} bytes only");
+            return Err(Fault::new(FaultKind::NotPermitted, text));
+        }
         let fits = match slot.entry.kind {
             EntryKind::File { size, .. } => length > 0 && length == chunk_length(size, chunk.index()),
             // Its end may have been heard, by another writer, before its last chunks are here.

@@ -1,7 +1,7 @@
 //! The accept loop: every connection in a task of its own, none in another's way.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::caps::{Caps, Counted};
-use super::event::Event;
-use super::{Node, serve};
 use crate::flow::stop::Stop;
 use crate::link::listen::Listener;
-use crate::link::tls::TlsFault;
+use crate::link::tls::{Link, Tls, TlsFault};
 use crate::wire::limits::HANDSHAKE;
 
 /// How long to wait when the system gives no connection: mostly it is out of file descriptors.
@@ -23,9 +21,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long conversations may take to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What is done with connections.
+pub trait Server: Send + Sync + 'static {
+    /// How this side proves who it is.
+    fn tls(&self) -> &Tls;
+
+    /// Holds a conversation with whoever has proven who it is; ends soon when told to stop.
+    fn hold(self: Arc<Self>, link: Link, caps: Caps, stop: Stop) -> impl Future<Output = ()> + Send;
+
+    /// A connection was closed before it was known whose it is; said once for each address.
+    fn closed(&self, address: SocketAddr, reason: String) -> impl Future<Output = ()> + Send;
+}
+
 /// Serves connections until it is stopped, those only that come in where `reachable` says (by the
 /// address they were made to). What is under way is told to stop and waited for.
-pub async fn run(node: Arc<Node>, listener: Listener, reachable: impl Fn(IpAddr) -> bool, mut stop: Stop) {
+pub async fn run(server: Arc<impl Server>, listener: Listener, reachable: impl Fn(IpAddr) -> bool, mut stop: Stop) {
     let caps = Caps::default();
     let mut tasks = JoinSet::new();
     loop {
@@ -34,7 +44,7 @@ pub async fn run(node: Arc<Node>, listener: Listener, reachable: impl Fn(IpAddr)
                 Ok((tcp, address)) => {
                     let here = tcp.local_addr().is_ok_and(|local| reachable(local.ip()));
                     if here && let Some(counted) = caps.connection(address.ip()) {
-                        tasks.spawn(connection(node.clone(), tcp, counted, caps.clone(), stop.clone()));
+                        tasks.spawn(connection(server.clone(), tcp, counted, caps.clone(), stop.clone()));
                     }
                 }
                 Err(_) => sleep(PAUSE).await,
@@ -52,18 +62,18 @@ fn hung_up(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
-async fn connection(node: Arc<Node>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
+async fn connection(server: Arc<impl Server>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
     let Ok(address) = tcp.peer_addr() else { return };
-    match node.tls.accept(tcp, HANDSHAKE).await {
+    match server.tls().accept(tcp, HANDSHAKE).await {
         Ok(link) => {
             counted.proven();
-            serve::conversation(node, link, caps, stop).await;
+            server.hold(link, caps, stop).await;
         }
         Err(fault) => {
             // Who only looks at the port, or has reached us another way meanwhile, is not worth a word.
             let silent = matches!(&fault, TlsFault::Failed(error) if hung_up(error));
             if !silent && caps.first_nonsense(address.ip()) {
-                let _ = node.events.send(Event::Closed { address, reason: fault.to_string() }).await;
+                server.closed(address, fault.to_string()).await;
             }
         }
     }

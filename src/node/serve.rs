@@ -1,5 +1,6 @@
 //! One conversation with a peer that dialled us.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::Node;
+use super::accept::Server;
 use super::caps::Caps;
 use super::event::{Event, Offered, PairingAsked, Reply, Way};
 use super::policy::{Decision, Person};
@@ -27,7 +29,7 @@ use crate::flow::refuse::refuse;
 use crate::flow::stop::Stop;
 use crate::flow::words::KeyWords;
 use crate::flow::{list, preview, send};
-use crate::link::tls::{Link, Stream};
+use crate::link::tls::{Link, Stream, Tls};
 use crate::wire::limits::{MAX_WANTED, PROMPT};
 use crate::wire::message::Request;
 
@@ -39,8 +41,22 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+impl Server for Node {
+    fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    async fn hold(self: Arc<Self>, link: Link, caps: Caps, stop: Stop) {
+        conversation(self, link, caps, stop).await;
+    }
+
+    async fn closed(&self, address: SocketAddr, reason: String) {
+        let _ = self.events.send(Event::Closed { address, reason }).await;
+    }
+}
+
 /// Hears what a peer wants and does it, or refuses it.
-pub async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
+async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
     let address = link.address;
     let proof = Proof { peer: link.peer, exporter: link.exporter };
     let (session, request) = match Session::answered(link.stream, proof, &node.me).await {
