@@ -37,13 +37,15 @@ pub enum FaultKind {
     Lost,
     /// Protocol versions do not overlap.
     Version,
+    /// The device has not joined the hub that it asks something.
+    NotJoined,
     /// One that only later versions know; kept as it came.
     Unknown(u8),
 }
 
 impl FaultKind {
     /// All kinds, in the order of their numbers.
-    const ALL: [(Self, &str); 13] = [
+    const ALL: [(Self, &str); 14] = [
         (Self::Other, "other"),
         (Self::NotFound, "not_found"),
         (Self::Declined, "declined"),
@@ -57,6 +59,7 @@ impl FaultKind {
         (Self::Busy, "busy"),
         (Self::Lost, "lost"),
         (Self::Version, "version"),
+        (Self::NotJoined, "not_joined"),
     ];
 
     /// The kind that has this word.
@@ -80,7 +83,7 @@ impl From<FaultKind> for u8 {
     fn from(kind: FaultKind) -> Self {
         match kind {
             FaultKind::Unknown(number) => number,
-            // There are 13 of them.
+            // There are 14 of them.
             kind => FaultKind::ALL.iter().position(|(one, _)| *one == kind).unwrap_or(0) as Self,
         }
     }

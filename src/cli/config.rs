@@ -8,6 +8,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::Deserialize;
 
 use super::outcome::{Exit, Failure};
+use crate::disk::receipts::Receipts;
 use crate::disk::root::Conflict;
 
 /// `config.toml`; every line may be left out.
@@ -60,6 +61,8 @@ impl Config {
 pub struct Folders {
     /// Key, address book, configuration.
     pub config: PathBuf,
+    /// What is kept for this user: receipts.
+    pub data: PathBuf,
     /// Where downloads go by the system's custom.
     pub downloads: PathBuf,
     /// Where the sockets of running hubs may be, the best first.
@@ -77,9 +80,15 @@ impl Folders {
         let downloads = xdg_downloads(base.home_dir(), &base.config_dir());
         Ok(Self {
             config: base.config_dir().join("ftx"),
+            data: base.data_dir().join("ftx"),
             downloads: downloads.unwrap_or_else(|| base.home_dir().join("Downloads")),
             sockets: sockets(&base),
         })
+    }
+
+    /// The receipts of hubs.
+    pub fn receipts(&self) -> Receipts {
+        Receipts::new(self.data.join("receipts"))
     }
 
     /// Reads the configuration, if there is one.

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::context::Context;
+use super::handed_in;
 use super::outcome::{Exit, Failure, of_summary};
 use super::plan;
 use super::reach::{Reached, note_met, reach};
@@ -17,9 +18,10 @@ use super::report;
 use super::ui::bars;
 use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
-use crate::base::id::TransferId;
+use crate::base::id::{Role, TransferId};
 use crate::flow;
 use crate::flow::fault::FlowFault;
+use crate::flow::greet::Peer;
 use crate::flow::outgoing::Outgoing;
 use crate::flow::preview::Preview;
 use crate::flow::send::{Sent, send};
@@ -42,13 +44,14 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
     let printer = &context.printer;
     let mut reached = reach_first(context, receiver).await?;
     let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
+    check_folder(receiver, &peer)?;
     let (progress, watched) = watch::channel(Progress::default());
     let mut redial = Redial::new(context, &receiver.peer, &reached, delivery.connecting);
     let begun = Begun::now();
     let transfer = TransferId::new();
     let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
     let sent = loop {
-        let fault = match attempt(context, reached, &delivery, (transfer, &progress), &begun).await {
+        let fault = match attempt(context, (receiver, reached), &delivery, (transfer, &progress), &begun).await {
             Ok(sent) => break Ok(sent),
             Err(fault) => fault,
         };
@@ -62,12 +65,13 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
     };
     drop(progress);
     let _ = bar.await;
-    let mut sent = sent.inspect_err(|_| {
+    let sent = sent.inspect_err(|_| {
         let kept = report::kept(&watched.borrow());
         if !kept.is_empty() && delivery.outgoing.is_repeatable() {
             printer.note(&format!("{shown} {kept}"));
         }
-    })?;
+    });
+    let mut sent = sent.map_err(|failure| at(&peer, &shown, failure))?;
     note_met(context, &peer, address);
     sent.summary.bytes_moved += redial.moved;
     report::exceptions(printer, &sent.summary, &sent.passed);
@@ -76,7 +80,28 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
     let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
     let line = format!("{verdict} at {shown}: {}", report::line(&sent.summary, took));
     report::finished(printer, &line, ("pushed", &peer), (&sent.summary, &sent.passed), took);
+    if peer.role == Role::Hub {
+        handed_in::keep(context, receiver, &peer, transfer).await;
+    }
     Ok(exit)
+}
+
+/// Only a hub has folders to push to.
+fn check_folder(receiver: &Receiver, peer: &Peer) -> Result<(), Failure> {
+    match &receiver.folder {
+        Some(folder) if peer.role == Role::Peer => {
+            let text = format!("{} is no hub, and has no {folder} to push to; nothing was sent", receiver.shown);
+            Err(Failure::new(Exit::Usage, text)
+                .cause("at a person's machine its owner decides where things go")
+                .hint(format!("without the path: ftx push … {}", receiver.peer)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How a failure at this receiver is told.
+fn at(peer: &Peer, shown: &str, failure: Failure) -> Failure {
+    if peer.role == Role::Hub { failure.at_hub(shown) } else { failure }
 }
 
 async fn reach_first(context: &Context, receiver: &Receiver) -> Result<Reached, Failure> {
@@ -107,14 +132,14 @@ impl Begun {
 /// One connection's try.
 async fn attempt(
     context: &Context,
-    reached: Reached,
+    (receiver, reached): (&Receiver, Reached),
     delivery: &Delivery,
     (transfer, progress): (TransferId, &watch::Sender<Progress>),
     begun: &Begun,
 ) -> Result<Sent, FlowFault> {
     let further = delivery.connecting.further(context, &reached);
     let shown = reached.shown;
-    let session = reached.greeted.ask(Request::Push).await?;
+    let session = reached.greeted.ask(receiver.folder.clone().map_or(Request::Push, Request::PushTo)).await?;
     let words = session.words.to_string();
     let told = tell_asking(context, progress.subscribe(), &shown, &words, begun);
     let outgoing = delivery.outgoing.clone();
@@ -153,8 +178,10 @@ async fn tell_asking(
 pub async fn preview(context: &Context, receiver: &Receiver, outgoing: &Arc<Outgoing>) -> Result<Exit, Failure> {
     let reached = reach_first(context, receiver).await?;
     let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
-    let failed = |fault: &FlowFault| Failure::flow(&shown, fault);
-    let session = reached.greeted.ask(Request::Preview).await.map_err(|fault| failed(&fault))?;
+    check_folder(receiver, &peer)?;
+    let failed = |fault: &FlowFault| at(&peer, &shown, Failure::flow(&shown, fault));
+    let wanted = receiver.folder.clone().map_or(Request::Preview, Request::PreviewTo);
+    let session = reached.greeted.ask(wanted).await.map_err(|fault| failed(&fault))?;
     let asked = tokio::select! {
         asked = flow::preview::ask(session, outgoing) => asked,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),

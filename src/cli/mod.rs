@@ -1,12 +1,18 @@
 //! What a person types and sees: one file per command, its arguments and what it does.
 
+pub mod at_hub;
 pub mod completions;
 pub mod config;
 pub mod context;
 pub mod deliver;
 pub mod demo;
+pub mod find;
+pub mod handed_in;
 pub mod here;
+pub mod items;
 pub mod ls;
+pub mod mkdir;
+pub mod mv;
 pub mod outcome;
 pub mod peers;
 pub mod plan;
@@ -14,13 +20,16 @@ pub mod pull;
 pub mod push;
 pub mod rate;
 pub mod reach;
+pub mod receipt;
 pub mod receivers;
 pub mod redial;
 pub mod report;
+pub mod rm;
 pub mod signal;
 pub mod trust;
 pub mod ui;
 pub mod up;
+pub mod versions;
 
 use std::sync::Arc;
 
@@ -67,6 +76,8 @@ Files:
                              each may be left out
   ~/.config/ftx/key          this node's private key, made at the first start
   ~/.config/ftx/peers.toml   the address book
+  ~/.local/share/ftx/receipts/
+                             what hubs signed for what was handed in
   DIR/.ftx-partial/          what is on its way into DIR; cleared when it is there
 
 See also: ftx-files(5) for the files and the JSON, ftx-protocol(7) for what goes over the wire";
@@ -100,6 +111,13 @@ pub enum Command {
     Push(push::Push),
     Pull(pull::Pull),
     Ls(ls::Ls),
+    Find(find::Find),
+    Mkdir(mkdir::Mkdir),
+    Mv(mv::Mv),
+    Rm(rm::Rm),
+    Versions(versions::Versions),
+    Restore(versions::Restore),
+    Receipt(receipt::Receipt),
     Trust(trust::TrustPeer),
     Forget(trust::ForgetPeer),
     Block(trust::BlockPeer),
@@ -165,6 +183,13 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Push(command)) => push::run(&context, command).await,
         Some(Command::Pull(command)) => pull::run(&context, command).await,
         Some(Command::Ls(command)) => ls::run(&context, command).await,
+        Some(Command::Find(command)) => find::run(&context, command).await,
+        Some(Command::Mkdir(command)) => mkdir::run(&context, command).await,
+        Some(Command::Mv(command)) => mv::run(&context, command).await,
+        Some(Command::Rm(command)) => rm::run(&context, command).await,
+        Some(Command::Versions(command)) => versions::versions(&context, command).await,
+        Some(Command::Restore(command)) => versions::restore(&context, command).await,
+        Some(Command::Receipt(command)) => receipt::run(&context, command).await,
         Some(Command::Trust(command)) => trust::trust(&context, command).await,
         Some(Command::Forget(command)) => trust::forget(&context, &command),
         Some(Command::Block(command)) => trust::block(&context, command).await,

@@ -60,7 +60,7 @@ impl Exit {
             FaultKind::Identity => Self::Identity,
             FaultKind::Integrity => Self::Integrity,
             FaultKind::Disk => Self::Disk,
-            FaultKind::NotPermitted => Self::NotPermitted,
+            FaultKind::NotPermitted | FaultKind::NotJoined => Self::NotPermitted,
             FaultKind::TimedOut => Self::TimedOut,
             FaultKind::Interrupted => Self::Interrupted,
             FaultKind::Lost => Self::Unreachable,
@@ -160,6 +160,7 @@ impl Failure {
             FaultKind::Identity => failure.cause("your key is not the one they know, or they blocked you"),
             FaultKind::Disk => failure.cause("its disk is full").hint("have them make room, then type the same again"),
             FaultKind::Busy | FaultKind::TimedOut => failure.hint("try again in a moment"),
+            FaultKind::NotJoined => failure.hint(format!("ftx join {peer}")),
             _ => failure,
         }
     }
@@ -175,12 +176,24 @@ impl Failure {
             FaultKind::Disk => {
                 failure.cause("the disk there is full or not writable").hint("type the same again once there is room")
             }
+            FaultKind::NotJoined => failure.hint(format!("ftx join {peer}")),
             FaultKind::NotPermitted => failure.hint("compare key words with: ftx trust PEER, on both machines"),
             FaultKind::Integrity => failure
                 .cause("bytes changed on the way or on a disk")
                 .hint("type the same again; nothing wrong was kept"),
             FaultKind::Interrupted => failure.hint("type the same again to go on where it stopped"),
             _ => failure,
+        }
+    }
+
+    /// As it is to be told where `hub`, as shown, is a hub: what is permitted there depends on the
+    /// account, not on key words.
+    #[must_use]
+    pub fn at_hub(self, hub: &str) -> Self {
+        let joined = !self.hint.starts_with("ftx join");
+        match self.exit {
+            Exit::NotPermitted if joined => self.hint(format!("ftx ls {hub} shows the spaces and what they are for")),
+            _ => self,
         }
     }
 

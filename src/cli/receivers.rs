@@ -5,6 +5,7 @@ use serde_json::json;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use crate::base::book::Trust;
+use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::find::survey;
 
@@ -20,8 +21,8 @@ pub enum To {
 /// One of those who were named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// A peer.
-    Peer(PeerRef),
+    /// A peer, or a folder of a hub.
+    Peer(Target),
     /// A group of the configuration.
     Group(String),
 }
@@ -33,6 +34,15 @@ pub struct Receiver {
     pub peer: PeerRef,
     /// Its name, as it was typed or seen.
     pub shown: String,
+    /// Into which folder of it; only hubs have such.
+    pub folder: Option<RelPath>,
+}
+
+impl Receiver {
+    /// The receiver that a target names.
+    fn of(Target { peer, path }: Target) -> Self {
+        Self { shown: peer.to_string(), peer, folder: path }
+    }
 }
 
 impl To {
@@ -55,10 +65,7 @@ fn one_named(text: &str) -> Result<Named, Failure> {
         return Ok(Named::Group(group.to_owned()));
     }
     let target: Target = text.parse().map_err(|fault| usage(&format!("the target makes no sense: {fault}")))?;
-    if target.path.is_some() {
-        return Err(usage("only a hub has paths to push to; a peer's owner decides where things go"));
-    }
-    Ok(Named::Peer(target.peer))
+    Ok(Named::Peer(target))
 }
 
 fn usage(text: &str) -> Failure {
@@ -76,17 +83,18 @@ pub async fn find(context: &Context, to: To) -> Result<Vec<Receiver>, Failure> {
             let mut receivers = Vec::new();
             for one in named {
                 match one {
-                    Named::Peer(peer) => receivers.push(Receiver { shown: peer.to_string(), peer }),
+                    Named::Peer(target) => receivers.push(Receiver::of(target)),
                     Named::Group(name) => receivers.extend(group(context, &name)?),
                 }
             }
             receivers
         }
     };
-    let mut met: Vec<PeerRef> = Vec::new();
-    receivers.retain(|receiver| {
-        let new = !met.contains(&receiver.peer);
-        met.push(receiver.peer.clone());
+    let mut met: Vec<(PeerRef, Option<RelPath>)> = Vec::new();
+    receivers.retain(|Receiver { peer, folder, .. }| {
+        let one = (peer.clone(), folder.clone());
+        let new = !met.contains(&one);
+        met.push(one);
         new
     });
     Ok(receivers)
@@ -101,7 +109,7 @@ fn group(context: &Context, name: &str) -> Result<Vec<Receiver>, Failure> {
         return Err(Failure::new(Exit::Usage, format!("no group is called {name}")).cause(cause).hint(hint));
     };
     let receiver = |member: &String| match one_named(member)? {
-        Named::Peer(peer) => Ok(Receiver { shown: peer.to_string(), peer }),
+        Named::Peer(target) => Ok(Receiver::of(target)),
         Named::Group(_) => Err(usage(&format!("@{name} has a group in it: {member}"))),
     };
     members.iter().map(receiver).collect()
@@ -117,6 +125,7 @@ async fn all(context: &Context) -> Result<Vec<Receiver>, Failure> {
             // By its whole id: whoever else has the same name is somebody else.
             peer: PeerRef::Id { name: String::new(), prefix: peer.id.to_string() },
             shown: peer.name.to_string(),
+            folder: None,
         })
         .collect();
     if receivers.is_empty() {
@@ -147,6 +156,12 @@ mod tests {
         assert_eq!(named.len(), 4);
         assert_eq!(named[2], Named::Group("lab".into()));
         assert!(To::named(",").is_err());
-        assert!(To::named("alice,bob:notes").is_err());
+        let To::Named(named) = To::named("alice,lab-hub:shared/week3/").unwrap() else { unreachable!() };
+        let folders = named.into_iter().map(|one| match one {
+            Named::Peer(target) => Receiver::of(target).folder,
+            Named::Group(_) => unreachable!(),
+        });
+        assert_eq!(folders.collect::<Vec<_>>(), [None, Some(RelPath::parse("shared/week3").unwrap())]);
+        assert!(To::named("lab-hub:../x").is_err());
     }
 }

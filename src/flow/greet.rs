@@ -8,6 +8,7 @@ use super::fault::FlowFault;
 use super::words::{self, KeyWords};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, Role};
+use crate::base::path::RelPath;
 use crate::base::text::PeerText;
 use crate::link::key::{Key, PublicKey};
 use crate::wire::frame::{self, FrameFault, FrameReader};
@@ -68,6 +69,8 @@ pub struct Session<S> {
     pub peer: Peer,
     /// The words that both screens show.
     pub words: KeyWords,
+    /// Into which folder of a hub this side sends, if it sends into one.
+    pub(super) to: Option<RelPath>,
 }
 
 /// A conversation in which the side that dialled has not said yet what it wants.
@@ -103,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite> Greeted<S> {
             answered: (proof.peer, &theirs),
         };
         let words = pair.words().ok_or_else(no_randomness)?;
-        Ok(Self { session: Session { reader, writer, me: me.clone(), peer, words }, nonce })
+        Ok(Self { session: Session { reader, writer, me: me.clone(), peer, words, to: None }, nonce })
     }
 
     /// Says what is wanted.
@@ -111,6 +114,10 @@ impl<S: AsyncRead + AsyncWrite> Greeted<S> {
     /// # Errors
     /// Where the connection fails.
     pub async fn ask(mut self, request: Request) -> Result<Session<S>, FlowFault> {
+        self.session.to = match &request {
+            Request::PushTo(folder) | Request::PreviewTo(folder) => Some(folder.clone()),
+            _ => None,
+        };
         frame::write(&mut self.session.writer, &Opening { nonce: self.nonce, request }).await?;
         Ok(self.session)
     }
@@ -140,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             answered: (me.key.public(), &nonce),
         };
         let words = pair.words().ok_or_else(no_randomness)?;
-        Ok((Self { reader, writer, me: me.clone(), peer, words }, opening.request))
+        Ok((Self { reader, writer, me: me.clone(), peer, words, to: None }, opening.request))
     }
 
     /// Ends the conversation in good order; a failure here changes nothing any more.

@@ -1,10 +1,12 @@
 //! Conversations over one authenticated stream. Generic over the stream, free of the terminal:
 //! what happens is told as values.
 
+pub mod ask;
 pub mod consent;
 pub mod fault;
 mod frames;
 pub mod greet;
+pub mod handed_in;
 mod hear;
 mod heard_lanes;
 mod intake;

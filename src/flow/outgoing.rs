@@ -15,7 +15,7 @@ use super::window::Window;
 use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Entry;
-use crate::base::path::Name;
+use crate::base::path::{Name, RelPath};
 use crate::disk::reader::Reader;
 use crate::disk::source::{Found, Go, Passed, Place, Source};
 use crate::wire::limits::{MAX_ENTRIES, PAGE_BYTES};
@@ -94,14 +94,20 @@ impl Outgoing {
         self.source.is_repeatable()
     }
 
-    /// What stands for the set of outermost names, in whatever order they were named.
-    pub(super) fn set(&self) -> [u8; 32] {
+    /// What stands for the set of outermost names, in whatever order they were named, and for the folder
+    /// of a hub that they go into: the same names into two folders are two transfers.
+    pub(super) fn set(&self, to: Option<&RelPath>) -> [u8; 32] {
         let mut names: Vec<_> = self.source.names().map(Name::as_str).collect();
         names.sort_unstable();
         let mut hasher = Sha256::new_with_prefix(b"ftx set v1\0");
         for name in names {
             hasher.update((name.len() as u32).to_be_bytes());
             hasher.update(name);
+        }
+        if let Some(folder) = to {
+            // No name is empty.
+            hasher.update([0; 4]);
+            hasher.update(folder.as_str());
         }
         hasher.finalize().into()
     }
@@ -225,5 +231,24 @@ impl Walked {
     fn add(&self, block: Vec<Entry>) {
         self.state().entries.push(block);
         self.news.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+    use crate::disk::source::Item;
+
+    /// As the test vectors of `man/ftx-protocol.7`.
+    #[test]
+    fn the_same_names_into_two_folders_are_two_sets() {
+        let item = |name: &str| Item::Text { name: Name::parse(name).unwrap(), bytes: Arc::from(&b""[..]) };
+        let outgoing = Outgoing::start(Source::new(vec![item("b.txt"), item("a")]), Manner::default());
+        let set = |to: Option<&str>| HEXLOWER.encode(&outgoing.set(to.map(|to| RelPath::parse(to).unwrap()).as_ref()));
+        assert_eq!(set(None), "d9bb57653d452f4dee3684fa032e5a9021444f9906a52b5b8ccb22c1788c3a9f");
+        assert_eq!(set(Some("shared/week3")), "2db628e1f3c0175fb807143f30e33e8a4688e47c70da5f5be35bdffa73cb47e3");
+        assert_ne!(set(Some("shared")), set(Some("shared/week3")));
     }
 }

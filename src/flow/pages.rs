@@ -1,6 +1,8 @@
 //! Cutting long lists into pages that fit a frame.
 
 use crate::base::manifest::{Entry, EntryKind, Have, Outcome};
+use crate::base::path::Name;
+use crate::wire::hub::{Item, Version};
 use crate::wire::limits::{MAX_PAGE, PAGE_BYTES};
 
 /// Something of a list, with about how many bytes it takes on the wire.
@@ -11,12 +13,39 @@ pub(super) trait Weighed {
 
 impl Weighed for Entry {
     fn weight(&self) -> usize {
-        let target = match &self.kind {
-            EntryKind::Link { target } => target.as_str().len(),
-            _ => 0,
-        };
-        self.path.as_str().len() + target + 40
+        self.path.as_str().len() + of_kind(&self.kind)
     }
+}
+
+impl Weighed for Item {
+    fn weight(&self) -> usize {
+        let about = self.about.as_ref().map_or(0, |about| about.as_raw().len());
+        self.path.as_str().len() + of_kind(&self.kind) + of_name(self.owner.as_ref()) + about + 50
+    }
+}
+
+impl Weighed for Version {
+    fn weight(&self) -> usize {
+        self.path.as_str().len() + of_name(self.owner.as_ref()) + of_name(self.by.as_ref()) + 110
+    }
+}
+
+/// A receipt.
+impl Weighed for String {
+    fn weight(&self) -> usize {
+        self.len() + 5
+    }
+}
+
+fn of_kind(kind: &EntryKind) -> usize {
+    match kind {
+        EntryKind::Link { target } => target.as_str().len() + 40,
+        _ => 40,
+    }
+}
+
+fn of_name(name: Option<&Name>) -> usize {
+    name.map_or(0, |name| name.as_str().len() + 3)
 }
 
 impl Weighed for Have {

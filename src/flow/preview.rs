@@ -51,8 +51,9 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     mut session: Session<S>,
     outgoing: &Outgoing,
 ) -> Result<Preview, FlowFault> {
+    let set = outgoing.set(session.to.as_ref());
     let mut mouth = Mouth::new(session.writer, Limit::none(), Pulse::new());
-    let mut lost = open(&mut mouth, outgoing, TransferId::new(), None).await.err();
+    let mut lost = open(&mut mouth, outgoing, (TransferId::new(), set), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
     let mut haves = Vec::new();
     'heard: loop {

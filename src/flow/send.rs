@@ -144,6 +144,7 @@ where
     std::thread::spawn(move || drop(pump::run(&pumped, &shared, wanted, frames)));
 
     let key = session.peer.key;
+    let set = outgoing.set(session.to.as_ref());
     let (open, opened) = mpsc::channel(MAX_LANES);
     let (admit, admission) = oneshot::channel();
     let (mut place, mut growth) = (None, None);
@@ -161,7 +162,7 @@ where
         outgoing: &outgoing,
         ledger: &ledger,
         queue: &queue,
-        transfer,
+        offer: (transfer, set),
         ticket: place.as_ref().map(|place| place.ticket),
         told: haves.clone(),
     };

@@ -118,7 +118,8 @@ pub(super) struct Speaker<'a> {
     pub(super) outgoing: &'a Outgoing,
     pub(super) ledger: &'a Ledger,
     pub(super) queue: &'a Queue,
-    pub(super) transfer: TransferId,
+    /// The transfer and its set.
+    pub(super) offer: (TransferId, [u8; 32]),
     pub(super) ticket: Option<Ticket>,
     /// Wakes the pump once the manifest is told.
     pub(super) told: mpsc::UnboundedSender<Vec<Have>>,
@@ -134,7 +135,7 @@ impl Speaker<'_> {
     }
 
     async fn speak<W: AsyncWrite + Unpin>(&self, mouth: &mut Mouth<W>) -> Result<Infallible, FlowFault> {
-        open(mouth, self.outgoing, self.transfer, self.ticket).await?;
+        open(mouth, self.outgoing, self.offer, self.ticket).await?;
         let mut telling = Telling::new(self.outgoing, |entries, block: &[Entry]| {
             self.ledger.tell(entries);
             self.ledger.count(|p| {
@@ -181,10 +182,10 @@ impl Speaker<'_> {
 pub(super) async fn open<W: AsyncWrite + Unpin>(
     mouth: &mut Mouth<W>,
     outgoing: &Outgoing,
-    transfer: TransferId,
+    (transfer, set): (TransferId, [u8; 32]),
     ticket: Option<Ticket>,
 ) -> Result<(), FrameFault> {
-    mouth.say(&Sending::Offer { transfer, set: outgoing.set() }).await?;
+    mouth.say(&Sending::Offer { transfer, set }).await?;
     if outgoing.equality == Equality::Content {
         mouth.say(&Sending::ByContent).await?;
     }

@@ -1,8 +1,12 @@
 //! Spaces: the top folders of a hub, each with its rules.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::base::path::Name;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::path::{Name, RelPath};
+use crate::wire::hub::Rank;
 
 /// What kind of space it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,4 +85,187 @@ pub fn shared() -> Name {
 /// The space that holds everybody's private folders.
 pub fn people() -> Name {
     Name::from_local("people").0
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Know of it, and fetch it.
+    See,
+    /// Put something new there.
+    Add,
+    /// Replace, remove or move what is there.
+    Change,
+}
+
+/// Whose something is, seen from whoever wants to do something with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Theirs.
+    Mine,
+    /// Somebody else's, or put there by hand.
+    Others,
+}
+
+/// Whether a deadline, if there is one, is over.
+fn is_late(deadline: Option<u64>, now: u64) -> bool {
+    deadline.is_some_and(|deadline| now > deadline)
+}
+
+/// The rules: whether somebody of this rank may do this in a space of this kind, at this time (seconds
+/// since 1970). `kind` is `None` for a top folder that is no space.
+pub fn permits(kind: Option<Kind>, rank: Rank, whose: Whose, deed: Deed, now: u64) -> bool {
+    use {Deed::See, Rank::Manager, Whose::Mine};
+    match kind {
+        // Private is private: the machine's owner has the folder itself.
+        Some(Kind::People) => whose == Mine,
+        Some(Kind::Open) => true,
+        Some(Kind::Shared) => deed != Deed::Change || whose == Mine || rank == Manager,
+        Some(Kind::Read) => deed == See || rank == Manager,
+        Some(Kind::Drop { deadline }) => rank == Manager || (whose == Mine && (deed == See || !is_late(deadline, now))),
+        None => rank == Manager && deed == See,
+    }
+}
+
+/// What an account may do, where.
+#[derive(Debug)]
+pub struct Access<'a> {
+    /// Which account.
+    pub account: &'a Name,
+    /// What it may do.
+    pub rank: Rank,
+    /// The spaces.
+    pub spaces: &'a BTreeMap<Name, Space>,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+}
+
+impl Access<'_> {
+    /// The kind of space that a path is in.
+    pub fn kind(&self, path: &RelPath) -> Option<Kind> {
+        self.spaces.iter().find(|(name, _)| name.as_str() == path.top()).map(|(_, space)| space.kind)
+    }
+
+    /// The account whose folder a path is in, in a space where everybody has one.
+    pub fn holder<'p>(&self, path: &'p RelPath) -> Option<&'p str> {
+        match self.kind(path)? {
+            Kind::People | Kind::Drop { .. } => path.components().nth(1),
+            _ => None,
+        }
+    }
+
+    /// Whose something at `path` is that belongs to `owner`.
+    pub fn whose(&self, path: &RelPath, owner: Option<&Name>) -> Whose {
+        let mine = match self.kind(path) {
+            Some(Kind::People | Kind::Drop { .. }) => self.holder(path) == Some(self.account.as_str()),
+            _ => owner == Some(self.account),
+        };
+        if mine { Whose::Mine } else { Whose::Others }
+    }
+
+    /// Whether this may be done to something at `path` that belongs to `owner`.
+    ///
+    /// # Errors
+    /// Not there, where it may not even be seen; else why not.
+    pub fn may(&self, deed: Deed, path: &RelPath, owner: Option<&Name>) -> Result<(), Fault> {
+        let (kind, whose) = (self.kind(path), self.whose(path, owner));
+        let top = path.depth() == 1;
+        // The top of a space is there for everybody, and nobody's to change.
+        let permitted = |deed| match deed {
+            Deed::See if top => kind.is_some() || self.rank == Rank::Manager,
+            Deed::Change if top => false,
+            _ => permits(kind, self.rank, whose, deed, self.now),
+        };
+        if !permitted(Deed::See) {
+            return Err(not_there(path));
+        }
+        if permitted(deed) {
+            return Ok(());
+        }
+        Err(Fault::new(FaultKind::NotPermitted, self.why_not(kind, deed, path, owner)))
+    }
+
+    fn why_not(&self, kind: Option<Kind>, deed: Deed, path: &RelPath, owner: Option<&Name>) -> String {
+        let space = path.top();
+        match kind {
+            _ if path.depth() == 1 && deed == Deed::Change => format!("{space} is a space: only its files change"),
+            Some(Kind::Read) => format!("{space} is for reading: only managers write there"),
+            Some(Kind::Drop { deadline: Some(deadline) }) if is_late(Some(deadline), self.now) => {
+                let until = jiff::Timestamp::from_second(deadline.min(i64::MAX as u64) as i64);
+                let until = until.map_or_else(|_| deadline.to_string(), |until| until.to_string());
+                format!("{space} has been closed since {until}")
+            }
+            Some(Kind::People | Kind::Drop { .. }) => {
+                format!("in {space} only your own folder is yours: {space}/{}", self.account)
+            }
+            Some(_) => match owner {
+                Some(owner) => format!("{path} is {owner}'s: only {owner} and managers change it"),
+                None => format!("{path} was put there by hand: only managers change it"),
+            },
+            None => format!("{space} is no space; a manager makes it one: ftx hub spaces add {space}"),
+        }
+    }
+
+    /// Where something put at `to` goes: below the top of a space in which everybody has a folder, into
+    /// one's own.
+    pub fn into_own(&self, to: &RelPath) -> Result<RelPath, Fault> {
+        match self.kind(to) {
+            Some(Kind::People | Kind::Drop { .. }) if to.depth() == 1 => {
+                to.join(self.account).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))
+            }
+            _ => Ok(to.clone()),
+        }
+    }
+}
+
+/// Something that is not there, or that whoever asks may not know of.
+pub fn not_there(path: &RelPath) -> Fault {
+    Fault::new(FaultKind::NotFound, format!("{path} is not there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_may_not_be_seen_is_not_there_and_what_may_not_be_done_is_told() {
+        let space = |kind| Space { kind, quota: None };
+        let spaces = BTreeMap::from([
+            (shared(), space(Kind::Shared)),
+            (people(), space(Kind::People)),
+            (name("homework"), space(Kind::Drop { deadline: Some(100) })),
+            (name("slides"), space(Kind::Read)),
+        ]);
+        let (alice, bob) = (name("alice"), name("bob"));
+        let may = |rank, now, deed, path: &str, owner: Option<&Name>| {
+            let access = Access { account: &alice, rank, spaces: &spaces, now };
+            access.may(deed, &RelPath::parse(path).unwrap(), owner).map_err(|fault| fault.kind)
+        };
+        let member = |deed, path, owner| may(Rank::Member, 50, deed, path, owner);
+        let manager = |deed, path, owner| may(Rank::Manager, 50, deed, path, owner);
+        let (gone, no) = (Err(FaultKind::NotFound), Err(FaultKind::NotPermitted));
+        assert_eq!(member(Deed::Change, "shared/a", Some(&alice)), Ok(()));
+        assert_eq!(member(Deed::Change, "shared/a", Some(&bob)), no);
+        assert_eq!(member(Deed::Change, "shared/a", None), no);
+        assert_eq!(manager(Deed::Change, "shared/a", Some(&bob)), Ok(()));
+        assert_eq!(manager(Deed::Change, "shared", None), no);
+        for rank in [Rank::Member, Rank::Manager] {
+            assert_eq!(may(rank, 50, Deed::See, "people/bob/a", None), gone, "private");
+            assert_eq!(may(rank, 50, Deed::See, "people", None), Ok(()));
+            assert_eq!(may(rank, 50, Deed::Change, "people/alice/a", None), Ok(()));
+        }
+        assert_eq!(member(Deed::See, "homework/bob/a", None), gone);
+        assert_eq!(member(Deed::Add, "homework/alice/a", None), Ok(()));
+        assert_eq!(may(Rank::Member, 101, Deed::Add, "homework/alice/a", None), no, "too late");
+        assert_eq!(may(Rank::Member, 101, Deed::See, "homework/alice/a", None), Ok(()));
+        assert_eq!(manager(Deed::See, "homework/bob/a", None), Ok(()));
+        assert_eq!(member(Deed::Add, "slides/a", None), no);
+        assert_eq!(member(Deed::See, "other/a", None), gone, "no space");
+        assert_eq!(manager(Deed::See, "other/a", None), Ok(()));
+        assert_eq!(manager(Deed::Add, "other/a", None), no);
+    }
 }

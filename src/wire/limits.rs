@@ -29,6 +29,9 @@ pub const MAX_LEFT_OUT: usize = 1000;
 /// Most paths that one pull may ask for.
 pub const MAX_WANTED: usize = 256;
 
+/// Longest receipt that a hub signs for what was handed in, in bytes.
+pub const MAX_RECEIPT: usize = 16 * 1024;
+
 /// Most bytes that are packed together.
 pub const MAX_PACKED: usize = 2 * 1024 * 1024;
 

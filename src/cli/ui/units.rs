@@ -30,6 +30,21 @@ pub fn ago(then: u64, now: u64) -> String {
     format!("{} ago", HumanDuration(Duration::from_secs(now.saturating_sub(then))))
 }
 
+/// `2026-11-21T14:05:00Z` (RFC 3339), of seconds since 1970.
+pub fn rfc3339(seconds: u64) -> String {
+    at(seconds).to_string()
+}
+
+/// `20261121T140500Z`, as a part of a file's name, of seconds since 1970.
+pub fn utc(seconds: u64) -> String {
+    at(seconds).strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+fn at(seconds: u64) -> jiff::Timestamp {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.unwrap_or(jiff::Timestamp::MAX)
+}
+
 /// `2026-11-21 14:05` in this machine's time zone.
 pub fn when(stamp: Stamp) -> String {
     let time = jiff::Timestamp::new(stamp.seconds, 0);
