@@ -65,6 +65,8 @@ pub struct Folders {
     pub data: PathBuf,
     /// Where downloads go by the system's custom.
     pub downloads: PathBuf,
+    /// Where the sockets of running hubs may be, the best first.
+    pub sockets: Vec<PathBuf>,
 }
 
 impl Folders {
@@ -80,6 +82,7 @@ impl Folders {
             config: base.config_dir().join("ftx"),
             data: base.data_dir().join("ftx"),
             downloads: downloads.unwrap_or_else(|| base.home_dir().join("Downloads")),
+            sockets: sockets(&base),
         })
     }
 
@@ -103,6 +106,12 @@ impl Folders {
             Err(error) => Err(Failure::new(Exit::Disk, format!("reading {}: {error}", path.display()))),
         }
     }
+}
+
+/// In the folder that goes when this user logs out, where there is one; else beside the configuration.
+fn sockets(base: &impl BaseStrategy) -> Vec<PathBuf> {
+    let runtime = base.runtime_dir().filter(|folder| folder.is_dir()).map(|folder| folder.join("ftx"));
+    runtime.into_iter().chain([base.config_dir().join("ftx").join("run")]).collect()
 }
 
 /// `XDG_DOWNLOAD_DIR` of `user-dirs.dirs` (xdg-user-dirs), where there is one.

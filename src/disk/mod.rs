@@ -21,9 +21,11 @@ mod staging;
 pub mod state;
 <<<<<<< HEAD
 pub mod sum;
-=======
 pub mod tree;
->>>>>>> store
+=======
+pub mod sum;
+pub mod tree;
+>>>>>>> control
 mod walk;
 pub mod writer;
 

@@ -160,6 +160,7 @@ pub struct AccountUse {
     /// Its name.
     pub name: Name,
     /// What it may do.
+    #[serde(rename = "role")]
     pub rank: Rank,
     /// Whether its devices are kept out.
     pub disabled: bool,

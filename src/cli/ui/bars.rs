@@ -64,3 +64,26 @@ pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Prog
         bar.finish_and_clear();
     })
 }
+
+/// A line that tells how far something is whose end is not known; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Ticker(ProgressBar);
+
+impl Ticker {
+    /// A line without a text.
+    pub fn new(printer: &Printer) -> Self {
+        Self(printer.bars().add(ProgressBar::new_spinner()))
+    }
+
+    /// Tells this from now on.
+    pub fn say(&self, text: String) {
+        self.0.set_message(text);
+        self.0.tick();
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -22,18 +22,26 @@ struct Line {
     fields: Value,
 }
 
-/// Prints a hub's events until it has ended.
-pub async fn run(printer: Printer, mut events: mpsc::Receiver<Event>) {
-    while let Some(event) = events.recv().await {
-        show(&printer, &event);
-    }
+/// Keeps a hub's log.
+#[derive(Debug)]
+pub struct Log {
+    printer: Printer,
 }
 
-/// Prints one event.
-pub fn show(printer: &Printer, event: &Event) {
-    let at = now();
-    let line = line(event);
-    printer.result(&human(&line, at), || object(&line, at));
+impl Log {
+    /// A log that is printed.
+    pub fn new(printer: Printer) -> Self {
+        Self { printer }
+    }
+
+    /// Prints events until the hub has ended.
+    pub async fn run(self, mut events: mpsc::Receiver<Event>) {
+        while let Some(event) = events.recv().await {
+            let at = now();
+            let line = line(&event);
+            self.printer.result(&human(&line, at), || object(&line, at));
+        }
+    }
 }
 
 /// What happened comes first, in a word of ours: nothing that a peer is called can look like it.

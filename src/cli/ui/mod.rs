@@ -1,8 +1,10 @@
 //! The screen: the only room that prints or prompts.
 
 pub mod bars;
+pub mod board;
 pub mod door;
 pub mod log;
 pub mod printer;
 pub mod prompt;
+pub mod table;
 pub mod units;

@@ -1,7 +1,7 @@
 //! What is changed and looked up at a hub: codes, accounts, spaces, limits.
 
 use super::desk::Holdings;
-use super::message::{AccountChange, Answer, Invitation, Limit, Request};
+use super::message::{AccountChange, Answer, Invitation, Limit, Limits, Request};
 use crate::base::book::fold;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
@@ -37,8 +37,8 @@ impl Done {
 /// Does what is asked. It blocks.
 pub(super) fn manage(request: Request, register: &Register, holdings: &dyn Holdings) -> Result<Done, Fault> {
     match request {
-        Request::Invite { once, account, role } => {
-            let wanted = code::Invitation { once, lasts: None, account, rank: role };
+        Request::Invite { once, account, role, lasts } => {
+            let wanted = code::Invitation { once, lasts, account, rank: role };
             let made = register.change(|records| records.invite(wanted, now()))?;
             let until = if once { "once" } else { "for days" };
             let what = format!("a code that works {until} is there, for a {}", role.as_str());
@@ -64,9 +64,9 @@ pub(super) fn manage(request: Request, register: &Register, holdings: &dyn Holdi
         }
         Request::RemoveSpace { space } => register.change(|records| remove_space(records, &space)),
         Request::Settings => Ok(Done::told(vec![Answer::Settings(register.read(|records| records.settings.clone()))])),
-        Request::Set { .. } => {
+        Request::Set(limits) => {
             register.change(|records| {
-                set(&mut records.settings, &request);
+                set(&mut records.settings, &limits);
                 Ok(())
             })?;
             Ok(Done::changed("the limits are others".to_owned()))
@@ -200,18 +200,17 @@ fn no_space(name: &Name) -> Fault {
     Fault::new(FaultKind::NotFound, format!("there is no space {name}"))
 }
 
-fn set(settings: &mut Settings, wanted: &Request) {
-    let Request::Set { account_quota, largest_file, reserve, keep_days, keep_bytes } = wanted else { return };
+fn set(settings: &mut Settings, wanted: &Limits) {
     let limits = [
-        (&mut settings.account_quota, account_quota),
-        (&mut settings.largest_file, largest_file),
-        (&mut settings.keep_bytes, keep_bytes),
+        (&mut settings.account_quota, wanted.account_quota),
+        (&mut settings.largest_file, wanted.largest_file),
+        (&mut settings.keep_bytes, wanted.keep_bytes),
     ];
     for (limit, wanted) in limits {
         if let Some(wanted) = wanted {
             *limit = wanted.value();
         }
     }
-    settings.reserve = reserve.unwrap_or(settings.reserve);
-    settings.keep_days = keep_days.unwrap_or(settings.keep_days);
+    settings.reserve = wanted.reserve.unwrap_or(settings.reserve);
+    settings.keep_days = wanted.keep_days.unwrap_or(settings.keep_days);
 }

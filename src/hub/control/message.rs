@@ -47,6 +47,8 @@ pub enum Request {
         account: Option<Name>,
         /// What the account may do.
         role: Rank,
+        /// For how many seconds it works; as the hub thinks right, if not given.
+        lasts: Option<u64>,
     },
     /// Which codes work?
     Codes,
@@ -93,18 +95,7 @@ pub enum Request {
     /// What are the hub's limits?
     Settings,
     /// Change the hub's limits, as far as they are given.
-    Set {
-        /// Most bytes of an account that has no limit of its own.
-        account_quota: Option<Limit>,
-        /// Most bytes of one file.
-        largest_file: Option<Limit>,
-        /// Bytes of the disk that uploads leave free.
-        reserve: Option<u64>,
-        /// How many days what was replaced or removed is kept.
-        keep_days: Option<u32>,
-        /// Most bytes of all that is kept.
-        keep_bytes: Option<Limit>,
-    },
+    Set(Limits),
     /// Read everything again and tell what is not as it was.
     Verify {
         /// Whether the catalogue is to say what is there from now on.
@@ -137,6 +128,22 @@ impl Limit {
             Self::Is(value) => Some(value),
         }
     }
+}
+
+/// Limits of a hub that are to be others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Most bytes of an account that has no limit of its own.
+    pub account_quota: Option<Limit>,
+    /// Most bytes of one file.
+    pub largest_file: Option<Limit>,
+    /// Bytes of the disk that uploads leave free.
+    pub reserve: Option<u64>,
+    /// How many days what was replaced or removed is kept.
+    pub keep_days: Option<u32>,
+    /// Most bytes of all that is kept.
+    pub keep_bytes: Option<Limit>,
 }
 
 /// What is to become of an account.
@@ -190,6 +197,8 @@ pub enum Answer {
         what: PeerText,
         /// How, in a sentence.
         text: PeerText,
+        /// Whether something is lost or wrong, and not only unknown.
+        damage: bool,
     },
     /// How the sending to one receiver ended.
     Sent {

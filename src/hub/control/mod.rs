@@ -7,6 +7,11 @@ mod manage;
 pub mod message;
 pub mod socket;
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use self::message::{Answer, Request};
@@ -23,4 +28,14 @@ pub trait Handler: Send + Sync + 'static {
         request: Request,
         answers: &mpsc::Sender<Answer>,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+impl<H: Handler> Handler for Arc<H> {
+    fn answer(
+        &self,
+        request: Request,
+        answers: &mpsc::Sender<Answer>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        H::answer(self, request, answers)
+    }
 }

@@ -58,12 +58,24 @@ pub fn path(folder: &Path, id: &PeerId) -> PathBuf {
 }
 
 impl Socket {
-    /// Listens in `folder`, which is made, and is to be this user's alone. A socket that a hub left
-    /// behind gives way.
+    /// Listens in the first of `folders` where it can. The folder is made, and is to be this user's
+    /// alone. A socket that a hub left behind gives way.
     ///
     /// # Errors
-    /// A folder that others may enter; a hub of this id that runs; whatever the system says.
-    pub async fn listen(folder: &Path, id: &PeerId) -> Result<Self, Fault> {
+    /// [`FaultKind::Busy`] where a hub of this id runs. Else what is wrong with the first folder: others
+    /// may enter it, or the system says something.
+    pub async fn listen(folders: &[PathBuf], id: &PeerId) -> Result<Self, Fault> {
+        let mut first = None;
+        for folder in folders {
+            match Self::listen_in(folder, id).await {
+                Err(fault) if fault.kind != FaultKind::Busy => first = first.or(Some(fault)),
+                end => return end,
+            }
+        }
+        Err(first.unwrap_or_else(|| Fault::new(FaultKind::Other, "there is no folder for the socket")))
+    }
+
+    async fn listen_in(folder: &Path, id: &PeerId) -> Result<Self, Fault> {
         let path = path(folder, id);
         private(folder)?;
         if ask(&path, Request::About).await.is_ok() {
