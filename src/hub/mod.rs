@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod catalogue;
 pub mod code;
 pub mod control;
 pub mod event;
@@ -10,4 +11,5 @@ pub mod linking;
 pub mod register;
 pub mod space;
 pub mod status;
+pub mod store;
 pub mod tries;

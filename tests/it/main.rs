@@ -34,6 +34,7 @@ mod policy;
 mod proxy;
 mod pull;
 mod push;
+mod receipts;
 #[cfg(target_os = "linux")]
 mod redial;
 #[cfg(unix)]
@@ -47,5 +48,6 @@ mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod trees;
+mod verbs;
 #[cfg(target_os = "linux")]
 mod ways;

@@ -3,6 +3,7 @@
 pub(crate) mod dam;
 #[cfg(unix)]
 pub(crate) mod dice;
+pub(crate) mod fake_hub;
 #[cfg(unix)]
 pub(crate) mod forest;
 pub(crate) mod home;
