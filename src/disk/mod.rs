@@ -19,13 +19,10 @@ pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
-<<<<<<< HEAD
 pub mod sum;
 pub mod tree;
 =======
-pub mod sum;
-pub mod tree;
->>>>>>> control
+>>>>>>> register
 mod walk;
 pub mod writer;
 

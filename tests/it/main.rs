@@ -19,6 +19,7 @@ mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;
+mod join;
 #[cfg(unix)]
 mod killed;
 #[cfg(target_os = "linux")]
