@@ -21,8 +21,6 @@ mod staging;
 pub mod state;
 pub mod sum;
 pub mod tree;
-=======
->>>>>>> register
 mod walk;
 pub mod writer;
 
