@@ -118,6 +118,11 @@ impl TransferId {
         Self(Uuid::now_v7())
     }
 
+    /// The id that these bytes are.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The id as bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

@@ -19,7 +19,11 @@ pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
+<<<<<<< HEAD
 pub mod sum;
+=======
+pub mod tree;
+>>>>>>> store
 mod walk;
 pub mod writer;
 

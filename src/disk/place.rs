@@ -9,6 +9,7 @@ use cap_std::fs::{Dir, File, Metadata};
 use super::MOST_NUMBERS;
 use super::mode::{is_executable, set_executable};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow};
+use super::tree::same_bytes;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -158,21 +159,4 @@ pub(super) fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Resu
         theirs.sync_all()?;
     }
     Ok(same)
-}
-
-fn same_bytes(mut one: &File, mut two: &File) -> io::Result<bool> {
-    const STRIDE: u64 = 1 << 18;
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    loop {
-        a.clear();
-        b.clear();
-        (&mut one).take(STRIDE).read_to_end(&mut a)?;
-        (&mut two).take(STRIDE).read_to_end(&mut b)?;
-        if a != b {
-            return Ok(false);
-        }
-        if a.is_empty() {
-            return Ok(true);
-        }
-    }
 }

@@ -17,6 +17,7 @@ use super::partial::{Slot, Slots};
 use super::place::{equal, gives_way, is_taken, make_alike};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
 use super::staging::sync_all_below;
+use super::tree::rename_without_replacing;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
@@ -142,7 +143,7 @@ impl Settling {
             if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
                 sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
             }
-            match rename_without_replacing(from, &name, to, &name) {
+            match rename_without_replacing(from, name.as_str(), to, name.as_str()) {
                 Ok(()) => {}
                 Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
                 Err(error) => return Err(error),
@@ -175,7 +176,7 @@ impl Settling {
             if n == 0 && self.resolved(from, to, name, path)? {
                 return Ok(());
             }
-            match rename_without_replacing(from, name, to, &candidate) {
+            match rename_without_replacing(from, name.as_str(), to, candidate.as_str()) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
                     self.except(path, Outcome::PlacedAs(placed));
@@ -305,31 +306,6 @@ fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[String]) -> io::Re
 fn name_of(own: &OsStr) -> Option<Name> {
     let normal: String = own.to_str()?.nfc().collect();
     Name::parse(&normal).ok()
-}
-
-/// Renames and fails where the new name is taken, in one step of the file system where it has one.
-fn rename_without_replacing(from: &Dir, name: &Name, to: &Dir, new: &Name) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    {
-        use rustix::fs::{RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(from, name.as_str(), to, new.as_str(), RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            done => return Ok(done?),
-        }
-    }
-    // A link to the new name fails where that is taken, as atomically as the rename above.
-    if from.symlink_metadata(name.as_str())?.is_file() {
-        match from.hard_link(name.as_str(), to, new.as_str()) {
-            Ok(()) => return from.remove_file(name.as_str()),
-            Err(error) if is_taken(&error) => return Err(error),
-            Err(_) => {}
-        }
-    }
-    if to.symlink_metadata(new.as_str()).is_ok() {
-        return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-    }
-    from.rename(name.as_str(), to, new.as_str())
 }
 
 #[cfg(test)]

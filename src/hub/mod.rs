@@ -2,9 +2,11 @@
 
 pub mod account;
 pub mod activity;
+pub mod catalogue;
 pub mod code;
 pub mod control;
 pub mod event;
 pub mod register;
 pub mod space;
 pub mod status;
+pub mod store;

@@ -1,0 +1,270 @@
+//! Of each file: size, time, inode, digests, owner.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row as Line, Statement, params};
+
+use super::{Catalogue, Row, below, joined, key, owner_of, split, unreadable, whole};
+use crate::base::digest::EntryDigest;
+use crate::base::fault::Fault;
+use crate::base::manifest::Stamp;
+use crate::base::path::{Name, RelPath};
+
+/// The columns of a row, in the order that [`read`] expects.
+const COLUMNS: &str = "folder, name, size, seconds, nanos, inode, digest, sha256, owner, since";
+
+/// What a look at the folder says of one path: it only holds while the catalogue still says what it
+/// said before the look. Whoever changed it meanwhile knows better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// There is something that no row spoke of.
+    Appeared(Row),
+    /// What the first row spoke of has become what the second speaks of, here or elsewhere.
+    Became(Row, Row),
+    /// It is gone.
+    Gone(Row),
+}
+
+impl Catalogue {
+    /// What is known of one file.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn row(&self, path: &RelPath) -> Result<Option<Row>, Fault> {
+        let path = path.clone();
+        self.call(move |connection| Rows::new(connection)?.get(&path))
+    }
+
+    /// What is known of each file in a folder, and how many versions of it are kept.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn children(&self, folder: Option<&RelPath>) -> Result<HashMap<Name, (Row, u32)>, Fault> {
+        let folder = key(folder);
+        self.call(move |connection| {
+            let mut children = HashMap::new();
+            let sql = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1");
+            let mut statement = connection.prepare(&sql)?;
+            for row in statement.query_map([&folder], read)? {
+                let row = row?;
+                children.insert(row.path.file_name(), (row, 0));
+            }
+            let sql = "SELECT name, count(*) FROM version WHERE folder = ?1 GROUP BY name";
+            let mut statement = connection.prepare(sql)?;
+            let mut lines = statement.query([&folder])?;
+            while let Some(line) = lines.next()? {
+                let name = Name::parse(&line.get::<_, String>(0)?).map_err(|error| unreadable(Box::new(error)))?;
+                if let Some((_, versions)) = children.get_mut(&name) {
+                    *versions = line.get(1)?;
+                }
+            }
+            Ok(children)
+        })
+    }
+
+    /// What is known of the files at and below a path, in the order of their folders and names: at most
+    /// `most`, those behind `after`.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn page(&self, path: Option<&RelPath>, after: Option<&RelPath>, most: u32) -> Result<Vec<Row>, Fault> {
+        let (first, end) = path.map_or_else(|| (String::new(), "\u{10ffff}".to_owned()), |path| below(path.as_str()));
+        let (own, own_key) = (path.map(split).unwrap_or_default(), key(path));
+        let after = after.map(split).unwrap_or_default();
+        self.call(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM file WHERE (folder, name) > (?1, ?2)
+                 AND ((folder >= ?3 AND folder < ?4) OR folder = ?5 OR (folder = ?6 AND name = ?7))
+                 ORDER BY folder, name LIMIT ?8"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            let rows = params![after.0, after.1, first, end, own_key, own.0, own.1, most];
+            statement.query_map(rows, read)?.collect()
+        })
+    }
+
+    /// Files of which a digest is still to be found, in order: at most `most`, those behind `after`.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn unhashed(&self, after: Option<&RelPath>, most: u32) -> Result<Vec<Row>, Fault> {
+        let after = after.map(split).unwrap_or_default();
+        self.call(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM file WHERE (digest IS NULL OR sha256 IS NULL) AND (folder, name) > (?1, ?2)
+                 ORDER BY folder, name LIMIT ?3"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            statement.query_map(params![after.0, after.1, most], read)?.collect()
+        })
+    }
+
+    /// The rows of this inode, whatever their names.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn of_inode(&self, inode: u64) -> Result<Vec<Row>, Fault> {
+        self.call(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM file WHERE inode = ?1");
+            connection.prepare(&sql)?.query_map([whole(inode)], read)?.collect()
+        })
+    }
+
+    /// Keeps these rows in place of what was known of their paths; on the disk when it returns.
+    ///
+    /// # Errors
+    /// As the disk says; then none is kept.
+    pub fn record(&self, rows: Vec<Row>) -> Result<(), Fault> {
+        self.change(move |connection| {
+            let mut rows_of = Rows::new(connection)?;
+            rows.iter().try_for_each(|row| rows_of.put(row))
+        })
+    }
+
+    /// Keeps what a look at the folder found, of each only if the catalogue still says what it said before;
+    /// those of which it does are given back.
+    ///
+    /// # Errors
+    /// As the disk says; then none is kept.
+    pub fn reconcile(&self, changes: Vec<Change>) -> Result<Vec<Change>, Fault> {
+        self.change(move |connection| {
+            let mut rows = Rows::new(connection)?;
+            let mut done = Vec::with_capacity(changes.len());
+            for change in changes {
+                let (Change::Appeared(at) | Change::Became(at, _) | Change::Gone(at)) = &change;
+                let now = rows.get(&at.path)?;
+                match &change {
+                    Change::Appeared(row) if now.is_none() => rows.put(row)?,
+                    Change::Became(before, after) if now.as_ref() == Some(before) => {
+                        rows.remove(&before.path)?;
+                        rows.put(after)?;
+                    }
+                    Change::Gone(before) if now.as_ref() == Some(before) => rows.remove(&before.path)?,
+                    _ => continue,
+                }
+                done.push(change);
+            }
+            Ok(done)
+        })
+    }
+
+    /// Forgets these paths; what is kept of them stays.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn forget(&self, paths: Vec<RelPath>) -> Result<(), Fault> {
+        self.change(move |connection| {
+            let mut rows = Rows::new(connection)?;
+            paths.iter().try_for_each(|path| rows.remove(path))
+        })
+    }
+
+    /// Something was moved: what is known of it, of everything below it, and of what is kept of those,
+    /// moves along.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn moved(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
+        let (old, new) = (split(from), split(to));
+        let (from, to) = (from.as_str().to_owned(), to.as_str().to_owned());
+        self.change(move |connection| {
+            let (first, end) = below(&from);
+            for table in ["file", "version"] {
+                let own =
+                    format!("UPDATE OR REPLACE {table} SET folder = ?3, name = ?4 WHERE folder = ?1 AND name = ?2");
+                connection.execute(&own, [&old.0, &old.1, &new.0, &new.1])?;
+                let deep = format!(
+                    "UPDATE OR REPLACE {table} SET folder = ?2 || substr(folder, length(?1) + 1)
+                     WHERE folder = ?1 OR (folder >= ?3 AND folder < ?4)"
+                );
+                connection.execute(&deep, [&from, &to, &first, &end])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// How many bytes, all together, this account's files have that are in place.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn used_by(&self, account: &Name) -> Result<u64, Fault> {
+        let account = account.as_str().to_owned();
+        self.call(move |connection| {
+            let sql = "SELECT coalesce(sum(size), 0) FROM file WHERE owner = ?1";
+            connection.prepare(sql)?.query_row([account], |line| line.get::<_, i64>(0)).map(i64::cast_unsigned)
+        })
+    }
+
+    /// How many bytes, and how many files, are in place in a space.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn used_in(&self, space: &Name) -> Result<(u64, u64), Fault> {
+        let space = space.as_str().to_owned();
+        self.call(move |connection| {
+            let (first, end) = below(&space);
+            let sql = "SELECT coalesce(sum(size), 0), count(*) FROM file
+                       WHERE folder = ?1 OR (folder >= ?2 AND folder < ?3)";
+            connection.prepare(sql)?.query_row([space, first, end], |line| {
+                Ok((line.get::<_, i64>(0)?.cast_unsigned(), line.get::<_, i64>(1)?.cast_unsigned()))
+            })
+        })
+    }
+}
+
+/// The statements about single rows, prepared once for many.
+struct Rows<'c> {
+    get: Statement<'c>,
+    put: Statement<'c>,
+    remove: Statement<'c>,
+}
+
+impl<'c> Rows<'c> {
+    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let get = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1 AND name = ?2");
+        let put = format!("INSERT OR REPLACE INTO file ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+        let remove = "DELETE FROM file WHERE folder = ?1 AND name = ?2";
+        let (get, put) = (connection.prepare(&get)?, connection.prepare(&put)?);
+        Ok(Self { get, put, remove: connection.prepare(remove)? })
+    }
+
+    fn get(&mut self, path: &RelPath) -> rusqlite::Result<Option<Row>> {
+        let (folder, name) = split(path);
+        self.get.query_row([folder, name], read).optional()
+    }
+
+    fn put(&mut self, row: &Row) -> rusqlite::Result<()> {
+        let (folder, name) = split(&row.path);
+        self.put.execute(params![
+            folder,
+            name,
+            whole(row.size),
+            row.modified.seconds,
+            row.modified.nanos,
+            whole(row.inode),
+            row.digest.map(|digest| digest.0),
+            row.sha256,
+            row.owner.as_ref().map(Name::as_str),
+            whole(row.since),
+        ])?;
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &RelPath) -> rusqlite::Result<()> {
+        let (folder, name) = split(path);
+        self.remove.execute([folder, name]).map(drop)
+    }
+}
+
+fn read(line: &Line<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        path: joined(line.get_ref(0)?.as_str()?, line.get_ref(1)?.as_str()?)?,
+        size: line.get::<_, i64>(2)?.cast_unsigned(),
+        modified: Stamp { seconds: line.get(3)?, nanos: line.get(4)? },
+        inode: line.get::<_, i64>(5)?.cast_unsigned(),
+        digest: line.get::<_, Option<[u8; 32]>>(6)?.map(EntryDigest),
+        sha256: line.get(7)?,
+        owner: owner_of(line.get(8)?)?,
+        since: line.get::<_, i64>(9)?.cast_unsigned(),
+    })
+}

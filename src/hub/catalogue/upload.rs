@@ -1,0 +1,94 @@
+//! Of each upload: that it is under way, and the receipts given for it.
+
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::{Catalogue, owner_of, unreadable, whole};
+use crate::base::fault::Fault;
+use crate::base::id::{PeerId, TransferId};
+use crate::base::path::{Name, RelPath};
+
+/// An upload under way. Should the hub end before it does, what has appeared below `to` since then,
+/// and is in no row, came with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Which.
+    pub transfer: TransferId,
+    /// Whose.
+    pub account: Name,
+    /// Where it goes.
+    pub to: RelPath,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
+}
+
+impl Catalogue {
+    /// Notes that an upload begins; on the disk when it returns.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn begin(&self, upload: Pending) -> Result<(), Fault> {
+        self.change(move |connection| {
+            let sql = "INSERT OR REPLACE INTO pending (transfer, account, path, since) VALUES (?1, ?2, ?3, ?4)";
+            let Pending { transfer, account, to, since } = &upload;
+            let values = params![transfer.as_bytes(), account.as_str(), to.as_str(), whole(*since)];
+            connection.prepare(sql)?.execute(values).map(drop)
+        })
+    }
+
+    /// Notes that an upload has ended, and that everything that came with it is recorded.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn end(&self, transfer: TransferId) -> Result<(), Fault> {
+        self.change(move |connection| {
+            let sql = "DELETE FROM pending WHERE transfer = ?1";
+            connection.prepare(sql)?.execute([transfer.as_bytes()]).map(drop)
+        })
+    }
+
+    /// The uploads that have begun and not ended.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn pending(&self) -> Result<Vec<Pending>, Fault> {
+        self.call(|connection| {
+            let mut statement = connection.prepare("SELECT transfer, account, path, since FROM pending")?;
+            let uploads = statement.query_map([], |line| {
+                let account = owner_of(Some(line.get(1)?))?;
+                let to = RelPath::parse(line.get_ref(2)?.as_str()?).map_err(|error| unreadable(Box::new(error)))?;
+                let transfer = TransferId::from_bytes(*Uuid::from_bytes(line.get(0)?).as_bytes());
+                let since = line.get::<_, i64>(3)?.cast_unsigned();
+                Ok(account.map(|account| Pending { transfer, account, to, since }))
+            })?;
+            uploads.filter_map(Result::transpose).collect()
+        })
+    }
+
+    /// Keeps the receipts that a device was given for an upload; on the disk when it returns.
+    ///
+    /// # Errors
+    /// As the disk says; then none is kept.
+    pub fn note_receipts(&self, transfer: TransferId, device: PeerId, receipts: Vec<String>) -> Result<(), Fault> {
+        self.change(move |connection| {
+            let sql = "INSERT OR REPLACE INTO receipt (transfer, device, place, text) VALUES (?1, ?2, ?3, ?4)";
+            let mut statement = connection.prepare(sql)?;
+            for (place, text) in receipts.iter().enumerate() {
+                statement.execute(params![transfer.as_bytes(), device.as_bytes(), whole(place as u64), text])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The receipts that this device was given for an upload.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn receipts(&self, transfer: TransferId, device: PeerId) -> Result<Vec<String>, Fault> {
+        self.call(move |connection| {
+            let sql = "SELECT text FROM receipt WHERE transfer = ?1 AND device = ?2 ORDER BY place";
+            let mut statement = connection.prepare(sql)?;
+            statement.query_map(params![transfer.as_bytes(), device.as_bytes()], |line| line.get(0))?.collect()
+        })
+    }
+}
