@@ -19,11 +19,8 @@ pub mod source;
 mod sparse;
 mod staging;
 pub mod state;
-<<<<<<< HEAD
 pub mod sum;
-=======
 pub mod tree;
->>>>>>> store
 mod walk;
 pub mod writer;
 
