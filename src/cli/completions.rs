@@ -44,20 +44,22 @@ pub fn run(command: &Completions, printer: &Printer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The manual pages of section 1: the program's, and one for each command.
+/// The manual pages of section 1: the program's, and one for each command and each command of a command.
 pub fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
-    let mut commands: Vec<Command> = program.get_subcommands().cloned().collect();
-    commands.push(program);
-    commands
-        .into_iter()
-        .map(|command| {
-            let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
-            let mut page = Vec::new();
-            // Writing to memory does not fail.
-            let _ = clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page);
-            (format!("{name}.1"), page)
-        })
-        .collect()
+    let mut pages = Vec::new();
+    add(program, &mut pages);
+    pages
+}
+
+fn add(command: Command, pages: &mut Vec<(String, Vec<u8>)>) {
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        add(below.clone(), pages);
+    }
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
+    let mut page = Vec::new();
+    // Writing to memory does not fail.
+    let _ = clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page);
+    pages.push((format!("{name}.1"), page));
 }

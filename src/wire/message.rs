@@ -245,6 +245,8 @@ mod tests {
         let join = Request::Join { account: None, by: Secret::Password };
         assert_eq!(postcard::to_allocvec(&join).unwrap(), [8, 0, 1]);
         assert_eq!(postcard::to_allocvec(&Request::Ask(Verb::Leave)).unwrap(), [9, 9]);
+        let look = Verb::Look { path: Some(RelPath::parse("a").unwrap()), deep: false, sha256: true };
+        assert_eq!(postcard::to_allocvec(&Request::Ask(look)).unwrap(), [9, 1, 1, 1, b'a', 0, 1]);
     }
 
     #[test]

@@ -281,7 +281,7 @@ fn what_makes_no_sense_is_told_before_anybody_is_looked_for() {
     bob.write("a", "a");
     for args in [
         &["push", "a"][..],
-        &["push", "a", "peer:some/path"],
+        &["push", "a", "peer:../path"],
         &["push", "-", "-", "peer"],
         &["push", "-", "--as", "../x", "peer"],
     ] {
