@@ -9,6 +9,7 @@ pub mod demo;
 pub mod find;
 pub mod handed_in;
 pub mod here;
+pub mod hub;
 pub mod items;
 pub mod ls;
 pub mod mkdir;
@@ -107,6 +108,7 @@ pub struct Common {
 #[expect(missing_docs, reason = "a text here would replace the command's own in its help")]
 pub enum Command {
     Up(up::Up),
+    Hub(hub::Hub),
     Peers(peers::Peers),
     Push(push::Push),
     Pull(pull::Pull),
@@ -179,6 +181,7 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
     match cli.command {
         None => here::run(&context).await,
         Some(Command::Up(command)) => up::run(&context, command).await,
+        Some(Command::Hub(command)) => hub::run(&context, command).await,
         Some(Command::Peers(command)) => peers::run(&context, command).await,
         Some(Command::Push(command)) => push::run(&context, command).await,
         Some(Command::Pull(command)) => pull::run(&context, command).await,
