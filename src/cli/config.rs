@@ -63,6 +63,8 @@ pub struct Folders {
     pub config: PathBuf,
     /// What is kept for this user: receipts.
     pub data: PathBuf,
+    /// The home folder.
+    pub home: PathBuf,
     /// Where downloads go by the system's custom.
     pub downloads: PathBuf,
     /// Where the sockets of running hubs may be, the best first.
@@ -81,6 +83,7 @@ impl Folders {
         Ok(Self {
             config: base.config_dir().join("ftx"),
             data: base.data_dir().join("ftx"),
+            home: base.home_dir().to_owned(),
             downloads: downloads.unwrap_or_else(|| base.home_dir().join("Downloads")),
             sockets: sockets(&base),
         })

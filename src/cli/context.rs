@@ -35,6 +35,8 @@ pub struct Context {
     pub interfaces: Interfaces,
     /// Their names, if somebody named them.
     pub only: Vec<String>,
+    /// What somebody wants this machine to be called, if they said so.
+    pub named: Option<String>,
     /// Where everything is printed.
     pub printer: Printer,
     /// Turned on by the signals that end a command.
@@ -59,9 +61,11 @@ impl Context {
         let key = load_key(&state).map_err(|fault| Failure::local(&fault))?;
         let tls =
             Tls::new(&key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
-        let name = node_name(common.name.as_deref().or(config.name.as_deref()))?;
+        let named = common.name.clone().or_else(|| config.name.clone());
+        let name = node_name(named.as_deref())?;
         let me = Me { key: Arc::new(key), name, role: Role::Peer };
-        Ok(Self { me, tls, state, folders, only, interfaces, config, printer, stop })
+        let named = named.is_some().then(|| me.name.clone());
+        Ok(Self { me, tls, state, folders, only, interfaces, config, named, printer, stop })
     }
 
     /// The address book as it is now.
@@ -83,7 +87,11 @@ impl Context {
     }
 }
 
-fn load_key(state: &State) -> Result<Key, Fault> {
+/// The key kept with these files, made if there is none yet.
+///
+/// # Errors
+/// Where it cannot be read or used.
+pub(super) fn load_key(state: &State) -> Result<Key, Fault> {
     let bytes = state.key(|| Key::generate().ok().map(|key| key.to_pkcs8().to_vec()))?;
     Key::from_pkcs8(&bytes).map_err(|fault| {
         Fault::new(

@@ -81,7 +81,10 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
     let line = format!("{verdict} at {shown}: {}", report::line(&sent.summary, took));
     report::finished(printer, &line, ("pushed", &peer), (&sent.summary, &sent.passed), took);
     if peer.role == Role::Hub {
-        handed_in::keep(context, receiver, &peer, transfer).await;
+        match &receiver.folder {
+            Some(_) => handed_in::keep(context, receiver, &peer, transfer).await,
+            None => handed_in::tell_folder(context, receiver).await,
+        }
     }
     Ok(exit)
 }

@@ -1,6 +1,9 @@
-//! After a push into a hub: its signed receipts, if it gives some, are fetched, checked and kept.
+//! After a push into a hub: where it went, if nobody said; its signed receipts, if it gives some, are
+//! fetched, checked and kept.
 
 use std::path::PathBuf;
+
+use serde_json::json;
 
 use super::at_hub;
 use super::context::Context;
@@ -13,13 +16,28 @@ use crate::base::path::Name;
 use crate::base::text::{cut, is_deceptive};
 use crate::flow::greet::Peer;
 use crate::flow::handed_in::{HandedIn, Signed};
+use crate::hub::space::people;
 use crate::wire::hub::Verb;
 
 /// Most receipts whose files are named.
 const NAMED: usize = 5;
 
-/// Fetches and keeps what a hub signed for a transfer. What was sent is there in any case: a failure here
-/// is told and changes nothing.
+/// Tells into which folder of its own account something went that was pushed without one. What was sent
+/// is there in any case: a failure here is told and changes nothing.
+pub async fn tell_folder(context: &Context, receiver: &Receiver) {
+    let done = match at_hub::done(context, &receiver.peer, Verb::Standing).await {
+        Ok(done) => done,
+        Err(failure) => return context.printer.detail(&failure.error),
+    };
+    if let Some(standing) = &done.told.standing {
+        let folder = format!("{}/{}", people(), standing.account);
+        context.printer.note(&format!("it is in your own folder there: {}:{folder}", receiver.peer));
+        let own = format!("{}/{}", people().as_str(), standing.account.as_str());
+        context.printer.object(|| done.object("folder", json!({ "path": own })));
+    }
+}
+
+/// Fetches and keeps what a hub signed for a transfer; as before, a failure here is told and changes nothing.
 pub async fn keep(context: &Context, receiver: &Receiver, hub: &Peer, transfer: TransferId) {
     let texts = match fetch(context, receiver, transfer).await {
         Ok(texts) => texts,

@@ -27,6 +27,8 @@ pub async fn run(context: &Context, command: Mkdir) -> Result<Exit, Failure> {
     for (peer, paths) in at_hub::places(&command.targets, "ftx mkdir lab-hub:shared/week3")? {
         for path in paths {
             let done = at_hub::done(context, &peer, Verb::MakeFolder(path.clone())).await?;
+            // Where everybody has a folder of their own, it is made in that.
+            let path = done.told.path.as_ref().unwrap_or(&path);
             let line = format!("made at {}: {path}/", done.shown);
             context.printer.result(&line, || done.object("made_folder", json!({ "path": path.as_str() })));
         }

@@ -11,6 +11,7 @@ pub mod handed_in;
 pub mod here;
 pub mod hub;
 pub mod items;
+pub mod join;
 pub mod ls;
 pub mod mkdir;
 pub mod mv;
@@ -31,6 +32,7 @@ pub mod trust;
 pub mod ui;
 pub mod up;
 pub mod versions;
+mod visible;
 
 use std::sync::Arc;
 
@@ -120,6 +122,8 @@ pub enum Command {
     Versions(versions::Versions),
     Restore(versions::Restore),
     Receipt(receipt::Receipt),
+    Join(join::Join),
+    Leave(join::Leave),
     Trust(trust::TrustPeer),
     Forget(trust::ForgetPeer),
     Block(trust::BlockPeer),
@@ -193,6 +197,8 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Versions(command)) => versions::versions(&context, command).await,
         Some(Command::Restore(command)) => versions::restore(&context, command).await,
         Some(Command::Receipt(command)) => receipt::run(&context, command).await,
+        Some(Command::Join(command)) => join::join(&context, command).await,
+        Some(Command::Leave(command)) => join::leave(&context, command).await,
         Some(Command::Trust(command)) => trust::trust(&context, command).await,
         Some(Command::Forget(command)) => trust::forget(&context, &command),
         Some(Command::Block(command)) => trust::block(&context, command).await,

@@ -7,7 +7,6 @@ use super::at_hub;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use super::reach::reach;
-use super::rm::is_folder;
 use crate::base::path::RelPath;
 use crate::base::target::PeerRef;
 use crate::wire::hub::Verb;
@@ -44,7 +43,7 @@ pub async fn run(context: &Context, command: Mv) -> Result<Exit, Failure> {
     if target.peer != hub {
         same(context, &hub, &target.peer, &command).await?;
     }
-    let to = destination(context, &hub, (&from, target.path, command.to.ends_with('/'))).await?;
+    let to = destination(&from, target.path, command.to.ends_with('/'))?;
     let verb = Verb::Move { from: from.clone(), to: to.clone() };
     let done = at_hub::done(context, &hub, verb).await?;
     let to = done.told.path.as_ref().unwrap_or(&to);
@@ -71,24 +70,12 @@ async fn same(context: &Context, one: &PeerRef, other: &PeerRef, command: &Mv) -
         .hint(format!("ftx pull {from} . then push it: ftx push NAME {to}; ftx rm {from}")))
 }
 
-/// The name that it gets.
-async fn destination(
-    context: &Context,
-    hub: &PeerRef,
-    (from, to, into): (&RelPath, Option<RelPath>, bool),
-) -> Result<RelPath, Failure> {
+/// The name that it gets; where that is a folder, the hub moves it into it.
+fn destination(from: &RelPath, to: Option<RelPath>, into: bool) -> Result<RelPath, Failure> {
     let name = from.file_name();
-    let Some(to) = to else { return Ok(name.into()) };
-    if !into && (to == *from || !is_folder_there(context, hub, &to).await?) {
-        return Ok(to);
-    }
-    to.join(&name).map_err(|fault| Failure::new(Exit::Usage, format!("{to}/{name}: {fault}")))
-}
-
-/// Whether a folder is there; what is not there is none.
-async fn is_folder_there(context: &Context, hub: &PeerRef, path: &RelPath) -> Result<bool, Failure> {
-    match is_folder(context, hub, path).await {
-        Err(failure) if failure.exit == Exit::Other => Ok(false),
-        looked => looked,
+    match to {
+        None => Ok(name.into()),
+        Some(to) if !into => Ok(to),
+        Some(to) => to.join(&name).map_err(|fault| Failure::new(Exit::Usage, format!("{to}/{name}: {fault}"))),
     }
 }

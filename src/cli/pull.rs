@@ -17,6 +17,7 @@ use super::report;
 use super::ui::bars;
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::id::Role;
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::disk::root::Root;
@@ -27,7 +28,7 @@ use crate::flow::preview;
 use crate::flow::receive::receive;
 use crate::wire::message::Request;
 
-/// Fetch from what a peer shares.
+/// Fetch from what a peer shares, or a hub holds.
 ///
 /// A file or folder that is there already and equal is not fetched again; one that stopped
 /// half-way goes on where it stopped; nothing is ever overwritten, unless you say
@@ -35,7 +36,7 @@ use crate::wire::message::Request;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx pull alice-laptop:notes/week1.pdf\n  ftx pull alice-laptop:notes alice-laptop:slides ./from-alice\n  \
-    ftx pull alice-laptop --to ."
+    ftx pull alice-laptop --to .\n  ftx pull lab-hub:shared/week3 lab-hub:shared/plan.pdf"
 )]
 pub struct Pull {
     /// What to fetch, PEER or PEER:PATH, and last, if you like, the folder it goes to (one that
@@ -153,6 +154,7 @@ async fn from_one(
     drop(progress);
     let _ = bar.await;
     let mut summary = received.map_err(|(kind, failure)| {
+        let failure = if peer.role == Role::Hub { failure.at_hub(&shown) } else { failure };
         let kept = report::kept(&watched.borrow());
         if !kept.is_empty() {
             printer.note(&kept);
@@ -199,7 +201,10 @@ async fn attempt(
 async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Option<&Root>) -> Result<(), Failure> {
     let reached = reach_first(context, from).await?;
     let (peer, shown) = (reached.peer().clone(), reached.shown);
-    let failed = |fault: FlowFault| Failure::flow(&shown, &fault);
+    let failed = |fault: FlowFault| {
+        let failure = Failure::flow(&shown, &fault);
+        if peer.role == Role::Hub { failure.at_hub(&shown) } else { failure }
+    };
     let session = reached.greeted.ask(Request::Pull(paths)).await.map_err(failed)?;
     let looked = tokio::select! {
         looked = preview::pull(session, root) => looked.map_err(failed)?,

@@ -22,7 +22,7 @@ use crate::disk::source::{Item, Source};
 use crate::flow::outgoing::{Audience, Equality, Manner, Outgoing};
 use crate::flow::pack::Compress;
 
-/// Send files and folders to a peer, or to several.
+/// Send files and folders to a peer, to several, or into a hub.
 ///
 /// The receiver is asked, unless it trusts you and accepts trusted peers. What is there already
 /// and equal is not sent again; what stopped half-way goes on where it stopped; nothing is ever
@@ -32,7 +32,7 @@ use crate::flow::pack::Compress;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ftx push notes.pdf alice-laptop\n  ftx push photos/ report.pdf alice-laptop~k7f3q2mz\n  \
-    ftx push slides.pdf alice,bob,carol\n  ftx push slides.pdf --all\n  \
+    ftx push slides.pdf alice,bob,carol\n  ftx push report.pdf lab-hub:shared/week3\n  ftx push slides.pdf --all\n  \
     pg_dump school | ftx push - --as school.sql lab-pc\n  \
     ftx push my-project/ lab-pc --gitignore --exclude '*.log'\n  \
     ftx push --text 'https://example.org/paper' alice-laptop"
@@ -43,7 +43,8 @@ pub struct Push {
         required_unless_present = "all",
         value_name = "PATH… TARGET",
         help = "What to send (- for standard input), then to whom: a name, name~id, an address or [host:port]; \
-                several with commas; @GROUP of the configuration"
+                several with commas; @GROUP of the configuration; HUB:PATH for a folder of a hub, which is made \
+                where it is not there; HUB alone for your own folder there"
     )]
     pub args: Vec<OsString>,
     /// Send to everybody who is here; no target is named then

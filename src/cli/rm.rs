@@ -69,10 +69,7 @@ pub async fn run(context: &Context, command: Rm) -> Result<Exit, Failure> {
 }
 
 /// Whether a path at a hub is a folder.
-///
-/// # Errors
-/// Where it is not there, or the hub does not say.
-pub async fn is_folder(context: &Context, peer: &PeerRef, path: &RelPath) -> Result<bool, Failure> {
+async fn is_folder(context: &Context, peer: &PeerRef, path: &RelPath) -> Result<bool, Failure> {
     let look = Verb::Look { path: Some(path.clone()), deep: false, sha256: false };
     let Done { told, .. } = at_hub::done(context, peer, look).await?;
     let itself = told.items.iter().find(|item| item.path == *path);

@@ -6,22 +6,20 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
 use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use super::rate::Rate;
 use super::ui::door::Door;
-use super::ui::printer::Printer;
 use super::ui::prompt::Keyboard;
+use super::visible::{self, Visible};
 use crate::base::fault::Fault;
 use crate::disk::root::{Conflict, Root};
-use crate::find::{Announcement, Announcer, Interfaces, PORTS, Responder};
+use crate::find::Announcement;
 use crate::flow::stop::Stopper;
 use crate::flow::underway::Underway;
-use crate::link::listen::{Listener, Scope};
 use crate::node::policy::{Accept, Person, Policy};
 use crate::node::promise::Promises;
 use crate::node::share::{Audience, Shares};
@@ -110,7 +108,7 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
     let accept = command.accept.or(context.config.accept).map_or(Accept::Ask, Accept::from);
     let inbox = inbox(context, &command)?;
     let shares = shares(context, &command)?;
-    let listener = listen(context, command.port)?;
+    let listener = visible::listen(context, command.port)?;
     let (events, happened) = mpsc::channel(WAITING);
     let node = Arc::new(Node {
         me: context.me.clone(),
@@ -135,7 +133,7 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
     let visible = Visible::start(context, announcement, command.hidden);
     introduce(context, &node, listener.port(), command.hidden);
     let stopper = Stopper::new();
-    let serving = tokio::spawn(accept::run(node, listener, reachable(context), stopper.listen()));
+    let serving = tokio::spawn(accept::run(node, listener, visible::reachable(context), stopper.listen()));
     let door = tokio::spawn(Door::new(context.printer.clone(), keyboard).run(happened));
     context.interrupted().await;
     stopper.stop();
@@ -165,99 +163,9 @@ fn shares(context: &Context, command: &Up) -> Result<Shares, Failure> {
         .map_err(|fault| Failure::local(&fault).hint("name a folder that exists and that you may read"))
 }
 
-fn listen(context: &Context, port: Option<u16>) -> Result<Listener, Failure> {
-    let scope = if context.interfaces.is_loopback_only() { Scope::Loopback } else { Scope::Network };
-    let ports = port.map_or(PORTS, |port| port..=port);
-    let (first, last) = (*ports.start(), *ports.end());
-    Listener::bind(scope, ports).map_err(|error| {
-        let error = crate::base::fault::plain(&error);
-        Failure::new(Exit::Other, format!("no port to listen on, {first} to {last}: {error}"))
-            .hint("end the other nodes on this machine, or choose a port: ftx up --port 0")
-    })
-}
-
-/// Whether a connection may come in where it did: anywhere, unless interfaces were named.
-fn reachable(context: &Context) -> impl Fn(std::net::IpAddr) -> bool + Send + Sync + 'static {
-    let only: Vec<String> = context.only.clone();
-    move |ip| {
-        // Looked up each time: addresses change while a node runs.
-        only.is_empty() || Interfaces::choose(&only).is_ok_and(|chosen| chosen.contains_ip(ip.to_canonical()))
-    }
-}
-
-/// The announcement and the answers to probes, as far as this network lets us have them.
-struct Visible {
-    probes: Option<JoinHandle<()>>,
-    announcing: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-}
-
-impl Visible {
-    fn start(context: &Context, announcement: Announcement, hidden: bool) -> Self {
-        let mut visible = Self { probes: None, announcing: None };
-        if hidden {
-            return visible;
-        }
-        let printer = &context.printer;
-        match Announcer::start(&announcement, &context.interfaces) {
-            Ok(announcer) => {
-                let (stop, stopped) = oneshot::channel();
-                let task = tokio::spawn(announce(announcer, printer.clone(), stopped));
-                visible.announcing = Some((stop, task));
-            }
-            Err(fault) => printer.warn(&format!("{fault}; {ALL_THE_SAME}")),
-        }
-        match Responder::bind(announcement.port, &context.interfaces) {
-            Ok(responder) => {
-                visible.probes = Some(tokio::spawn(async move { responder.run(&announcement).await }));
-            }
-            Err(error) => {
-                let error = crate::base::fault::plain(&error);
-                printer.detail(&format!("UDP port {} is taken ({error}): found by mDNS only", announcement.port));
-            }
-        }
-        visible
-    }
-
-    /// Says good-bye.
-    async fn end(self) {
-        if let Some((stop, task)) = self.announcing {
-            let _ = stop.send(());
-            let _ = task.await;
-        }
-        if let Some(probes) = self.probes {
-            probes.abort();
-        }
-    }
-}
-
-const ALL_THE_SAME: &str = "others find this node all the same, a little later";
-
-/// Announces until told to stop; says so if that does not work.
-async fn announce(mut announcer: Announcer, printer: Printer, mut stopped: oneshot::Receiver<()>) {
-    tokio::select! {
-        fault = announcer.failure() => {
-            printer.warn(&format!("{fault}; {ALL_THE_SAME}"));
-            let _ = stopped.await;
-        }
-        _ = &mut stopped => {}
-    }
-    announcer.stop().await;
-}
-
 fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
     let printer = &context.printer;
-    let addresses: Vec<String> = context
-        .interfaces
-        .iter()
-        .flat_map(|interface| {
-            let v4 = interface.v4.iter().map(|(ip, _)| ip.to_string());
-            let v6 = interface.v6.iter().map(|ip| match ip.is_unicast_link_local() {
-                true => format!("{ip}%{}", interface.name),
-                false => ip.to_string(),
-            });
-            v4.chain(v6).collect::<Vec<_>>()
-        })
-        .collect();
+    let addresses = visible::addresses(context);
     let shares: Vec<String> = node.shares.folders().iter().map(|share| share.name.to_string()).collect();
     let whom = match node.shares.audience() {
         Audience::Trusted => "trusted peers",

@@ -230,12 +230,13 @@ mod tests {
     async fn work_for_a_device_that_hung_up_is_dropped() {
         let (kept, mut dropped) = tokio::sync::oneshot::channel::<()>();
         let heard = asked(Verb::Leave, async |session, _| {
-            let Session { reader, writer, me, peer, words, to } = session;
+            let Session { reader, writer, me, exporter, peer, words, to } = session;
             let (unread, gone) = tokio::io::duplex(1);
             drop(gone);
             let (read, write) = tokio::io::split(unread);
             drop((reader, writer));
-            let session = Session { reader: frame::FrameReader::new(read), writer: write, me, peer, words, to };
+            let session =
+                Session { reader: frame::FrameReader::new(read), writer: write, me, exporter, peer, words, to };
             let work = async {
                 let _kept = kept;
                 pending().await

@@ -65,6 +65,8 @@ pub struct Session<S> {
     pub(super) writer: WriteHalf<S>,
     /// This side.
     pub(super) me: Me,
+    /// A secret of the session, that only its two ends have.
+    pub(super) exporter: [u8; 32],
     /// The other side.
     pub peer: Peer,
     /// The words that both screens show.
@@ -106,7 +108,10 @@ impl<S: AsyncRead + AsyncWrite> Greeted<S> {
             answered: (proof.peer, &theirs),
         };
         let words = pair.words().ok_or_else(no_randomness)?;
-        Ok(Self { session: Session { reader, writer, me: me.clone(), peer, words, to: None }, nonce })
+        Ok(Self {
+            session: Session { reader, writer, me: me.clone(), exporter: proof.exporter, peer, words, to: None },
+            nonce,
+        })
     }
 
     /// Says what is wanted.
@@ -147,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             answered: (me.key.public(), &nonce),
         };
         let words = pair.words().ok_or_else(no_randomness)?;
-        Ok((Self { reader, writer, me: me.clone(), peer, words, to: None }, opening.request))
+        Ok((Self { reader, writer, me: me.clone(), exporter: proof.exporter, peer, words, to: None }, opening.request))
     }
 
     /// Ends the conversation in good order; a failure here changes nothing any more.

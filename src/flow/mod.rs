@@ -10,6 +10,7 @@ pub mod handed_in;
 mod hear;
 mod heard_lanes;
 mod intake;
+pub mod join;
 pub mod lanes;
 pub mod limit;
 pub mod list;

@@ -216,6 +216,13 @@ impl Present {
         }
     }
 
+    /// Whether the device has no other connection.
+    pub fn is_only(&self) -> bool {
+        let inner = self.activity.lock();
+        let mine = inner.connections.get(&self.number).map(|link| link.guest.id);
+        inner.connections.values().filter(|link| Some(link.guest.id) == mine).count() <= 1
+    }
+
     /// How long it has been connected.
     pub fn lasted(&self) -> Duration {
         self.activity.lock().connections.get(&self.number).map_or(Duration::ZERO, |link| link.begun.elapsed())

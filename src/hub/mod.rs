@@ -5,8 +5,148 @@ pub mod activity;
 pub mod catalogue;
 pub mod code;
 pub mod control;
+mod download;
 pub mod event;
+mod hand_in;
+pub mod join;
+pub mod linking;
+pub mod quota;
 pub mod register;
+pub mod serve;
 pub mod space;
 pub mod status;
 pub mod store;
+pub mod tries;
+mod upload;
+mod verbs;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use self::account::Member;
+use self::activity::Activity;
+use self::catalogue::{Catalogue, Row};
+use self::event::Event;
+use self::join::Gate;
+use self::quota::Reservations;
+use self::register::Register;
+use self::space::Access;
+use self::store::{Stat, Store};
+use crate::base::book::fold;
+use crate::base::fault::Fault;
+use crate::base::path::{Name, RelPath};
+use crate::flow::greet::Me;
+use crate::flow::limit::Limit;
+use crate::flow::underway::Underway;
+use crate::link::tls::{Stream, Tls};
+use crate::node::serve::now;
+
+/// A hub; shared by all its connections.
+#[derive(Debug)]
+pub struct Hub {
+    /// Who it is.
+    pub me: Me,
+    /// How it proves that.
+    pub tls: Tls,
+    /// Accounts, devices, codes, spaces, limits.
+    pub register: Register,
+    /// What is known of each file.
+    pub catalogue: Catalogue,
+    /// The files.
+    pub store: Arc<dyn Store>,
+    /// What goes on.
+    pub activity: Activity,
+    /// Where devices join.
+    pub gate: Gate,
+    /// Transfers under way, to which further connections may attach.
+    pub underway: Underway<Stream>,
+    /// Bytes that uploads under way will take.
+    pub reservations: Reservations,
+    /// How fast bytes may move, in and out, all together.
+    pub limit: Limit,
+    /// Whoever keeps the log.
+    pub events: mpsc::Sender<Event>,
+    /// Held while one file takes another's place, or goes.
+    turn: Mutex<()>,
+}
+
+/// What a hub is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// See [`Hub::me`].
+    pub me: Me,
+    /// See [`Hub::tls`].
+    pub tls: Tls,
+    /// See [`Hub::register`].
+    pub register: Register,
+    /// See [`Hub::catalogue`].
+    pub catalogue: Catalogue,
+    /// See [`Hub::store`].
+    pub store: Arc<dyn Store>,
+    /// See [`Hub::limit`].
+    pub limit: Limit,
+    /// See [`Hub::events`].
+    pub events: mpsc::Sender<Event>,
+}
+
+impl Hub {
+    /// Puts a hub together.
+    pub fn new(parts: Parts) -> Self {
+        let folders = parts.store.clone();
+        let taken = Arc::new(move |account: &Name| is_taken(&*folders, account));
+        Self {
+            gate: Gate::new(parts.register.clone(), taken),
+            me: parts.me,
+            tls: parts.tls,
+            register: parts.register,
+            catalogue: parts.catalogue,
+            store: parts.store,
+            activity: Activity::default(),
+            underway: Underway::default(),
+            reservations: Reservations::default(),
+            limit: parts.limit,
+            events: parts.events,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Waits until nobody else changes which file has which name; nobody does while this is held.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the rules on behalf of an account.
+    fn with_access<T>(&self, member: &Member, ask: impl FnOnce(&Access<'_>) -> T) -> T {
+        self.register.read(|records| {
+            let spaces = &records.spaces;
+            ask(&Access { account: &member.account, rank: member.rank, spaces, now: now() })
+        })
+    }
+
+    /// What the catalogue knows of a file, as long as it is the file that it knows.
+    fn known(&self, path: &RelPath, stat: &Stat) -> Result<Option<Row>, Fault> {
+        Ok(self.catalogue.row(path)?.filter(|row| row.fits(stat)))
+    }
+
+    /// Whose a file is that is there.
+    fn owner(&self, path: &RelPath, stat: &Stat) -> Result<Option<Name>, Fault> {
+        Ok(self.known(path, stat)?.and_then(|row| row.owner))
+    }
+
+    /// Tells whoever keeps the log, from a thread that may block.
+    fn log(&self, event: Event) {
+        let _ = self.events.blocking_send(event);
+    }
+}
+
+/// Whether somebody's private folder has this name, in any case of letters: files that nobody else is to
+/// find by taking their name. What cannot be read counts as taken.
+fn is_taken(store: &dyn Store, account: &Name) -> bool {
+    let folder = RelPath::from(space::people());
+    let same = |name: &Name| fold(name.as_str()) == fold(account.as_str());
+    match store.stat(&folder) {
+        Ok(None) => false,
+        _ => store.list(Some(&folder)).map_or(true, |there| there.iter().any(|(name, _)| same(name))),
+    }
+}

@@ -191,9 +191,7 @@ impl Access<'_> {
             _ if path.depth() == 1 && deed == Deed::Change => format!("{space} is a space: only its files change"),
             Some(Kind::Read) => format!("{space} is for reading: only managers write there"),
             Some(Kind::Drop { deadline: Some(deadline) }) if is_late(Some(deadline), self.now) => {
-                let until = jiff::Timestamp::from_second(deadline.min(i64::MAX as u64) as i64);
-                let until = until.map_or_else(|_| deadline.to_string(), |until| until.to_string());
-                format!("{space} has been closed since {until}")
+                format!("{space} has been closed since {}", time(deadline))
             }
             Some(Kind::People | Kind::Drop { .. }) => {
                 format!("in {space} only your own folder is yours: {space}/{}", self.account)
@@ -203,6 +201,15 @@ impl Access<'_> {
                 None => format!("{path} was put there by hand: only managers change it"),
             },
             None => format!("{space} is no space; a manager makes it one: ftx hub spaces add {space}"),
+        }
+    }
+
+    /// Whether all of a space is there for this account, and not its own folder only.
+    pub fn sees_all(&self, path: &RelPath) -> bool {
+        match self.kind(path) {
+            Some(Kind::People) => false,
+            Some(Kind::Drop { .. }) => self.rank == Rank::Manager,
+            _ => true,
         }
     }
 
@@ -216,6 +223,12 @@ impl Access<'_> {
             _ => Ok(to.clone()),
         }
     }
+}
+
+/// A time in seconds since 1970, as people and programs read it (RFC 3339, UTC).
+pub fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
 
 /// Something that is not there, or that whoever asks may not know of.

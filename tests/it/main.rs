@@ -21,6 +21,7 @@ mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;
+mod join;
 #[cfg(unix)]
 mod killed;
 #[cfg(target_os = "linux")]
@@ -35,6 +36,7 @@ mod policy;
 mod proxy;
 mod pull;
 mod push;
+mod receipts;
 #[cfg(target_os = "linux")]
 mod redial;
 #[cfg(unix)]
@@ -48,5 +50,6 @@ mod survive;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod trees;
+mod verbs;
 #[cfg(target_os = "linux")]
 mod ways;

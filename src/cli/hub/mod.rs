@@ -6,6 +6,7 @@ pub mod manage;
 pub mod overview;
 pub mod reach;
 pub mod resting;
+pub mod run;
 pub mod send;
 pub mod settings;
 pub mod size;
@@ -18,18 +19,32 @@ use clap::Args;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 
-/// Manage the hub of this machine.
+/// Run this machine as a hub: a folder where everybody who has joined puts, finds and keeps files.
+///
+/// A hub needs nothing set up. It shows a code; whoever types it with `ftx join` has an account, and uses
+/// the hub with ftx push, pull, ls, rm, mv. What is replaced or removed stays restorable. The folder
+/// stays a plain folder: what is put into it by hand is there for all. Ctrl-C ends it.
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  ftx hub ~/repository\n  ftx hub /srv/class --name lab-hub\n  ftx hub status --watch\n  ftx hub invite --once"
+)]
 pub struct Hub {
-    /// What to do.
+    /// What to do with one that is there; run one, if nothing.
     #[command(subcommand)]
-    pub command: manage::Manage,
+    pub command: Option<manage::Manage>,
+    /// What to run.
+    #[command(flatten)]
+    pub run: run::Run,
 }
 
-/// Does something with a hub of this machine.
+/// Runs a hub, or does something with one that runs.
 ///
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
-    manage::run(context, command.command).await
+    match command.command {
+        Some(managed) => manage::run(context, managed).await,
+        None => run::run(context, command.run).await,
+    }
 }

@@ -55,6 +55,11 @@ impl Printer {
         self.format
     }
 
+    /// Whether a person reads the results: standard output is a terminal.
+    pub fn is_seen(&self) -> bool {
+        self.format == Format::Human && io::stdout().is_terminal()
+    }
+
     /// Where progress bars live.
     pub(super) fn bars(&self) -> &MultiProgress {
         &self.bars

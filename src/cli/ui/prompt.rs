@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
 use super::printer::Printer;
 
@@ -18,7 +20,7 @@ const MAX_LINE: usize = 4096;
 impl Keyboard {
     /// The keyboard, where there is a person: standard input and standard error are a terminal.
     pub fn open() -> Option<Self> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !is_there() {
             return None;
         }
         let (typed, lines) = mpsc::channel(1);
@@ -49,6 +51,58 @@ impl Keyboard {
             if let Some((_, answer)) = chosen {
                 return Some(*answer);
             }
+        }
+    }
+}
+
+/// Whether there is a person to ask: standard input and standard error are a terminal.
+pub fn is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a line, once; `None` when the input ends. Not beside a [`Keyboard`], which reads, too.
+pub async fn line(printer: &Printer, question: &str) -> Option<String> {
+    printer.question(question);
+    let read = spawn_blocking(|| {
+        let mut line = String::new();
+        let read = io::Read::take(io::stdin().lock(), MAX_LINE as u64).read_line(&mut line);
+        read.ok().filter(|read| *read > 0).map(|_| line.trim().to_owned())
+    });
+    read.await.ok().flatten()
+}
+
+/// Asks for a line that nobody sees; `None` when the input ends. Where it is not waited for to its end, the
+/// terminal shows again what is typed. Not beside a [`Keyboard`].
+pub async fn unseen(question: &str) -> Option<Zeroizing<String>> {
+    let _shown_again = ShownAgain::new();
+    let question = question.to_owned();
+    let asking = spawn_blocking(move || {
+        let asking = dialoguer::Password::new().with_prompt(question).allow_empty_password(true).report(false);
+        asking.interact().ok().map(Zeroizing::new)
+    });
+    asking.await.ok().flatten()
+}
+
+/// The terminal as it is now, and will be again when this is dropped.
+struct ShownAgain {
+    #[cfg(unix)]
+    before: Option<rustix::termios::Termios>,
+}
+
+impl ShownAgain {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            before: rustix::termios::tcgetattr(io::stdin()).ok(),
+        }
+    }
+}
+
+impl Drop for ShownAgain {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(before) = &self.before {
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, before);
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod dam;
 pub(crate) mod desk;
 #[cfg(unix)]
 pub(crate) mod dice;
+pub(crate) mod fake_hub;
 #[cfg(unix)]
 pub(crate) mod forest;
 pub(crate) mod home;

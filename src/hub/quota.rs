@@ -1,0 +1,150 @@
+//! How much may be kept: asked before the first byte of an upload.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Hub;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::path::{Name, RelPath};
+
+/// Bytes that uploads under way will take. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Reservations(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    number: u64,
+    account: Option<Name>,
+    space: String,
+    bytes: u64,
+}
+
+/// Bytes that are set aside, until this is dropped.
+#[derive(Debug)]
+pub struct Reserved {
+    reservations: Reservations,
+    number: u64,
+}
+
+impl Reservations {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved {
+    /// So many of them are taken now and counted where they are.
+    pub fn taken(&self, bytes: u64) {
+        let mut inner = self.reservations.lock();
+        if let Some(held) = inner.held.iter_mut().find(|held| held.number == self.number) {
+            held.bytes = held.bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.reservations.lock().held.retain(|held| held.number != self.number);
+    }
+}
+
+/// What something that comes needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Bytes more than now.
+    pub bytes: u64,
+    /// Bytes that the account, and the space, have less than before when it is there.
+    pub freed: u64,
+    /// The longest file, in bytes.
+    pub largest: u64,
+}
+
+impl Hub {
+    /// Sets bytes aside for what comes to `to` and will be this account's, if it is not counted already, and says how many more than that there is room for.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Not permitted, with the numbers, where there is no room for it.
+    pub(super) fn reserve(
+        &self,
+        account: Option<&Name>,
+        to: &RelPath,
+        need: Need,
+    ) -> Result<(Reserved, Option<u64>), Fault> {
+        let (settings, quota, space) = self.register.read(|records| {
+            let quota = account.map(|name| records.accounts.get(name).and_then(|account| account.quota));
+            let space = records.spaces.iter().find(|(name, _)| name.as_str() == to.top());
+            let settings = records.settings.clone();
+            let quota = quota.and_then(|quota| quota.or(settings.account_quota));
+            (settings, quota, space.and_then(|(name, space)| Some((name.clone(), space.quota?))))
+        });
+        let used = match (account, quota) {
+            (Some(account), Some(quota)) => Some((quota, self.catalogue.used_by(account)?)),
+            _ => None,
+        };
+        let held = space.map(|(name, quota)| Ok((quota, self.catalogue.used_in(&name)?.0))).transpose()?;
+        let free = self.store.free();
+        let mut inner = self.reservations.lock();
+        let pending =
+            |ours: &dyn Fn(&Held) -> bool| inner.held.iter().filter(|h| ours(h)).map(|h| h.bytes).sum::<u64>();
+        let mut room = settings.largest_file;
+        if let Some(largest) = room.filter(|largest| need.largest > *largest) {
+            return Err(refused(format!("a file of {} is too long: {} is the most", mib(need.largest), mib(largest))));
+        }
+        let whose = [
+            (
+                used,
+                account.map_or_else(String::new, |account| format!("the account {account}")),
+                pending(&|held| held.account.as_ref() == account),
+            ),
+            (held, format!("the space {}", to.top()), pending(&|held| held.space == to.top())),
+        ];
+        for (limit, whose, pending) in whose {
+            let Some((quota, used)) = limit else { continue };
+            let left = quota.saturating_sub((used + pending).saturating_sub(need.freed));
+            if need.bytes > left {
+                let text =
+                    format!("{} more are needed, {} of {} are left to {whose}", mib(need.bytes), mib(left), mib(quota));
+                return Err(refused(text));
+            }
+            room = Some(room.unwrap_or(u64::MAX).min(left - need.bytes));
+        }
+        if let Some(free) = free {
+            let left = free.saturating_sub(settings.reserve).saturating_sub(pending(&|_| true));
+            if need.bytes > left {
+                let text = format!(
+                    "{} more are needed, {} are left on the disk there (of {} free, {} are never used)",
+                    mib(need.bytes),
+                    mib(left),
+                    mib(free),
+                    mib(settings.reserve)
+                );
+                return Err(refused(text));
+            }
+            room = Some(room.unwrap_or(u64::MAX).min(left - need.bytes));
+        }
+        inner.next += 1;
+        let number = inner.next;
+        let (account, space) = (account.cloned(), to.top().to_owned());
+        inner.held.push(Held { number, account, space, bytes: need.bytes });
+        Ok((Reserved { reservations: self.reservations.clone(), number }, room))
+    }
+}
+
+fn refused(text: String) -> Fault {
+    Fault::new(FaultKind::NotPermitted, text)
+}
+
+/// Bytes for people, rounded up.
+fn mib(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}

@@ -1,0 +1,123 @@
+//! Changing: removing, moving, making folders. What goes is kept.
+
+use super::Asking;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::EntryKind;
+use crate::base::path::RelPath;
+use crate::flow::ask::Told;
+use crate::hub::event::Event;
+use crate::hub::quota::Need;
+use crate::hub::space::Deed;
+use crate::hub::store::{Keep, Stat};
+use crate::wire::limits::MAX_ENTRIES;
+
+/// Everything at a path and below it: folders before what is in them.
+type Tree = Vec<(RelPath, Stat)>;
+
+impl Asking {
+    pub(super) fn may(&self, deed: Deed, path: &RelPath, owner: Option<&crate::base::path::Name>) -> Result<(), Fault> {
+        self.hub.with_access(&self.member, |access| access.may(deed, path, owner))
+    }
+
+    /// Everything at a path and below it, if all of it may be changed.
+    fn changeable(&self, path: &RelPath) -> Result<Tree, Fault> {
+        let mut tree = vec![(path.clone(), self.stat(path)?)];
+        let mut next = 0;
+        while let Some((at, stat)) = tree.get(next).cloned() {
+            if stat.kind == EntryKind::Directory {
+                // A folder is nobody's: it may be changed by whoever may change what is in it.
+                if at.depth() == 1 || self.hub.with_access(&self.member, |access| access.holder(&at)).is_some() {
+                    self.may(Deed::Change, &at, None)?;
+                } else {
+                    self.may(Deed::Add, &at, None)?;
+                }
+                for (name, stat) in self.hub.store.list(Some(&at))? {
+                    let below = at.join(&name).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
+                    tree.push((below, stat));
+                }
+            } else {
+                let owner = self.hub.owner(&at, &stat)?;
+                self.may(Deed::Change, &at, owner.as_ref())?;
+            }
+            next += 1;
+            if tree.len() > MAX_ENTRIES {
+                return Err(Fault::new(FaultKind::Other, format!("{path} holds too much to be changed at once")));
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Removes; every file stays restorable.
+    pub(super) fn remove(&self, paths: &[RelPath]) -> Result<Told, Fault> {
+        let trees: Result<Vec<Tree>, Fault> = paths.iter().map(|path| self.changeable(path)).collect();
+        let mut all = 0;
+        for (path, tree) in paths.iter().zip(trees?) {
+            let files = self.remove_tree(tree)?;
+            all += files;
+            self.hub.log(Event::Removed { guest: self.guest.clone(), path: path.clone(), files });
+        }
+        Ok(Told { files: all, ..Told::default() })
+    }
+
+    fn remove_tree(&self, tree: Tree) -> Result<u64, Fault> {
+        let mut files = 0;
+        // What is in a folder goes before it.
+        for (path, stat) in tree.into_iter().rev() {
+            let _turn = self.hub.turn();
+            if stat.kind == EntryKind::Directory {
+                self.hub.store.remove_folder(&path)?;
+                continue;
+            }
+            // Another may have taken its place since it was looked at.
+            if let Some(there) = self.hub.store.stat(&path)? {
+                let owner = self.hub.owner(&path, &there)?;
+                self.may(Deed::Change, &path, owner.as_ref())?;
+                let version = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
+                self.hub.catalogue.kept(version.into_iter().collect())?;
+                self.hub.catalogue.forget(vec![path])?;
+                files += 1;
+            }
+        }
+        Ok(files)
+    }
+
+    /// Moves or renames; into `to`, where that is a folder.
+    pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
+        let tree = self.changeable(from)?;
+        let mut to = self.hub.with_access(&self.member, |access| access.into_own(to))?;
+        if self.sees(&to) && self.hub.store.stat(&to)?.is_some_and(|stat| stat.kind == EntryKind::Directory) {
+            to = to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
+        }
+        if to.depth() == 1 {
+            let text = format!("{to} would be a space, or beside the spaces; name a folder in one, as shared/{to}");
+            return Err(Fault::new(FaultKind::NotPermitted, text));
+        }
+        self.may(Deed::Add, &to, None)?;
+        if to.as_str().starts_with(&format!("{}/", from.as_str())) {
+            return Err(Fault::new(FaultKind::Other, format!("{from} cannot be moved into itself")));
+        }
+        let need = Need { bytes: tree.iter().map(|(_, stat)| stat.size).sum(), ..Need::default() };
+        // Within a space nothing grows.
+        let reserved = if to.top() == from.top() { None } else { Some(self.hub.reserve(None, &to, need)?) };
+        {
+            let _turn = self.hub.turn();
+            self.hub.store.rename(from, &to)?;
+            self.hub.catalogue.moved(from, &to)?;
+        }
+        drop(reserved);
+        self.hub.log(Event::Renamed { guest: self.guest.clone(), from: from.clone(), to: to.clone() });
+        let files = tree.iter().filter(|(_, stat)| stat.kind != EntryKind::Directory).count() as u64;
+        Ok(Told { files, path: Some(to), ..Told::default() })
+    }
+
+    pub(super) fn make_folder(&self, path: &RelPath) -> Result<Told, Fault> {
+        if path.depth() == 1 {
+            self.may(Deed::See, path, None)?;
+        }
+        let path = self.hub.with_access(&self.member, |access| access.into_own(path))?;
+        self.may(Deed::Add, &path, None)?;
+        self.hub.store.make_folder(&path)?;
+        self.hub.log(Event::FolderMade { guest: self.guest.clone(), path: path.clone() });
+        Ok(Told { path: Some(path), ..Told::default() })
+    }
+}

@@ -1,0 +1,142 @@
+//! Looking: what is in a folder, and where something is.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+
+use super::Asking;
+use crate::base::book::fold;
+use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::EntryKind;
+use crate::base::path::{Name, RelPath};
+use crate::base::text::PeerText;
+use crate::flow::ask::Told;
+use crate::hub::catalogue::Row;
+use crate::hub::space::{Deed, Kind, not_there};
+use crate::hub::store::Stat;
+use crate::wire::hub::{Item, Rank};
+use crate::wire::limits::MAX_ENTRIES;
+
+/// What one look costs at most: a file that must be read for its SHA-256 is read in pieces of so many
+/// bytes.
+const STRIDE: usize = 1 << 18;
+
+impl Asking {
+    /// Whether something may be seen.
+    pub(super) fn sees(&self, path: &RelPath) -> bool {
+        self.hub.with_access(&self.member, |access| access.may(Deed::See, path, None)).is_ok()
+    }
+
+    /// What is at a path, if that may be known.
+    pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, Fault> {
+        if !self.sees(path) {
+            return Err(not_there(path));
+        }
+        self.hub.store.stat(path)?.ok_or_else(|| not_there(path))
+    }
+
+    pub(super) fn look(&self, path: Option<&RelPath>, deep: bool, sha256: bool) -> Result<Told, Fault> {
+        let mut items = Vec::new();
+        if let Some(path) = path {
+            let stat = self.stat(path)?;
+            if stat.kind != EntryKind::Directory {
+                let row = self.hub.known(path, &stat)?;
+                let kept = u32::try_from(self.hub.catalogue.versions(path)?.len()).unwrap_or(u32::MAX);
+                items.push(self.item(path.clone(), stat, row.map(|row| (row, kept)), sha256)?);
+                return Ok(Told { items, ..Told::default() });
+            }
+        }
+        let mut folders = vec![path.cloned()];
+        while let Some(folder) = folders.pop() {
+            for item in self.folder(folder.as_ref(), sha256)? {
+                if deep && item.kind == EntryKind::Directory {
+                    folders.push(Some(item.path.clone()));
+                }
+                items.push(item);
+            }
+            if items.len() > MAX_ENTRIES {
+                return Err(Fault::new(FaultKind::Other, "that is too much to tell at once: name a folder in it"));
+            }
+        }
+        if deep {
+            items.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Ok(Told { items, ..Told::default() })
+    }
+
+    /// What may be seen of one folder, by name.
+    fn folder(&self, folder: Option<&RelPath>, sha256: bool) -> Result<Vec<Item>, Fault> {
+        let there = self.hub.store.list(folder)?;
+        let mut known: HashMap<Name, (Row, u32)> = self.hub.catalogue.children(folder)?;
+        let mut items = Vec::with_capacity(there.len());
+        for (name, stat) in there {
+            let path = match folder {
+                Some(folder) => folder.join(&name).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?,
+                None => RelPath::from(name.clone()),
+            };
+            if self.sees(&path) {
+                items.push(self.item(path, stat, known.remove(&name), sha256)?);
+            }
+        }
+        items.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(items)
+    }
+
+    fn item(&self, path: RelPath, stat: Stat, known: Option<(Row, u32)>, sha256: bool) -> Result<Item, Fault> {
+        let (row, versions) = known.map_or((None, 0), |(row, versions)| (Some(row), versions));
+        let mut row = row.filter(|row| row.fits(&stat));
+        let is_file = matches!(stat.kind, EntryKind::File { .. });
+        if sha256 && is_file && row.as_ref().is_none_or(|row| row.sha256.is_none()) {
+            let hash = self.hub.sha256(&path)?;
+            let mut with = row.unwrap_or_else(|| Row::of(path.clone(), &stat, None, crate::node::serve::now()));
+            with.sha256 = Some(hash);
+            self.hub.catalogue.record(vec![with.clone()])?;
+            row = Some(with);
+        }
+        let about = if path.depth() == 1 { self.about(&path) } else { None };
+        let (owner, sha256) = row.map_or((None, None), |row| (row.owner, row.sha256));
+        Ok(Item { path, kind: stat.kind, owner, sha256, versions, about })
+    }
+
+    /// What a space is for, in a word or two.
+    fn about(&self, path: &RelPath) -> Option<PeerText> {
+        let (kind, rank) = self.hub.with_access(&self.member, |access| (access.kind(path), access.rank));
+        let text = match kind {
+            Some(Kind::Shared) => "for all: add, and change what is yours".to_owned(),
+            Some(Kind::People) => format!("private: yours is {path}/{}", self.member.account),
+            Some(Kind::Read) => "to read".to_owned(),
+            Some(Kind::Drop { deadline: None }) => "to hand in".to_owned(),
+            Some(Kind::Drop { deadline: Some(until) }) => {
+                format!("to hand in until {}", super::super::space::time(until))
+            }
+            Some(Kind::Open) => "for all: change everything".to_owned(),
+            None if rank == Rank::Manager => "no space: only managers see it".to_owned(),
+            None => return None,
+        };
+        Some(PeerText::new(text))
+    }
+
+    /// Where something is whose name has `text` in it, in any case of letters.
+    pub(super) fn find(&self, text: &PeerText, below: Option<&RelPath>) -> Result<Told, Fault> {
+        let text = fold(text.as_raw());
+        let mut told = self.look(below, true, false)?;
+        told.items.retain(|item| fold(item.path.file_name().as_str()).contains(&text));
+        Ok(told)
+    }
+}
+
+impl super::Hub {
+    /// The plain SHA-256 of a file, which is read for it.
+    pub(in crate::hub) fn sha256(&self, path: &RelPath) -> Result<[u8; 32], Fault> {
+        let mut file = self.store.read(path)?;
+        let (mut hasher, mut bytes) = (Sha256::new(), vec![0; STRIDE]);
+        loop {
+            let read = file.read(&mut bytes).map_err(|error| Fault::disk(format!("reading {path}"), &error))?;
+            if read == 0 {
+                return Ok(hasher.finalize().into());
+            }
+            hasher.update(&bytes[..read]);
+        }
+    }
+}
