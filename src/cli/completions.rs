@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
@@ -44,22 +44,19 @@ pub fn run(command: &Completions, printer: &Printer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The manual pages of section 1: the program's, and one for each command and each command of a command.
+/// The manual pages of section 1: the program's, and one for each command and each command of that.
 pub fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
-    add(program, &mut pages);
-    pages
-}
-
-fn add(command: Command, pages: &mut Vec<(String, Vec<u8>)>) {
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
-        add(below.clone(), pages);
+    let mut left = vec![program];
+    while let Some(command) = left.pop() {
+        left.extend(command.get_subcommands().filter(|one| one.get_name() != "help").cloned());
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
+        let mut page = Vec::new();
+        // Writing to memory does not fail.
+        let _ = clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page);
+        pages.push((format!("{name}.1"), page));
     }
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
-    let mut page = Vec::new();
-    // Writing to memory does not fail.
-    let _ = clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page);
-    pages.push((format!("{name}.1"), page));
+    pages
 }

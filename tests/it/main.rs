@@ -10,6 +10,8 @@
 mod house;
 
 mod conflict;
+#[cfg(unix)]
+mod control;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;

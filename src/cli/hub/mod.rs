@@ -1,6 +1,18 @@
 //! `ftx hub`: the class's central repository, and what its manager does on the same machine.
 
+pub mod accounts;
+pub mod invite;
+pub mod manage;
+pub mod overview;
+pub mod reach;
+pub mod resting;
 pub mod run;
+pub mod send;
+pub mod settings;
+pub mod size;
+pub mod spaces;
+pub mod status;
+pub mod verify;
 
 use clap::Args;
 
@@ -15,9 +27,12 @@ use super::outcome::{Exit, Failure};
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  ftx hub ~/repository\n  ftx hub /srv/class --name lab-hub"
+    after_help = "Examples:\n  ftx hub ~/repository\n  ftx hub /srv/class --name lab-hub\n  ftx hub status --watch\n  ftx hub invite --once"
 )]
 pub struct Hub {
+    /// What to do with one that is there; run one, if nothing.
+    #[command(subcommand)]
+    pub command: Option<manage::Manage>,
     /// What to run.
     #[command(flatten)]
     pub run: run::Run,
@@ -28,5 +43,8 @@ pub struct Hub {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
-    run::run(context, command.run).await
+    match command.command {
+        Some(managed) => manage::run(context, managed).await,
+        None => run::run(context, command.run).await,
+    }
 }

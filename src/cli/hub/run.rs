@@ -22,10 +22,14 @@ use crate::disk::root::Root;
 use crate::disk::state::State;
 use crate::find::Announcement;
 use crate::flow::greet::Me;
-use crate::flow::stop::Stopper;
+use crate::flow::stop::{Stop, Stopper};
 use crate::hub::catalogue::{Catalogue, Found};
 use crate::hub::code::Invitation;
+use crate::hub::control::desk::Desk;
+use crate::hub::control::holdings::Repository;
+use crate::hub::control::socket::Socket;
 use crate::hub::register::Register;
+use crate::hub::status::About;
 use crate::hub::store::{Folder, Store};
 use crate::hub::{Hub, Parts};
 use crate::link::tls::Tls;
@@ -153,10 +157,12 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
         port: listener.port(),
         accept: "joined",
     };
+    let announced = announcement.port;
     let visible = Visible::start(context, announcement, command.hidden);
     introduce(context, &hub, &opened, listener.port())?;
     let log = tokio::spawn(Log::new(context.printer.clone()).run(happened));
     let stopper = Stopper::new();
+    answer(context, &hub, &opened, announced, stopper.listen()).await;
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
     context.interrupted().await;
     stopper.stop();
@@ -164,6 +170,31 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let _ = tokio::join!(visible.end(), serving, log);
     context.printer.note("good-bye");
     Ok(Exit::Done)
+}
+
+/// Has the hub answer its owner's commands on this machine.
+async fn answer(context: &Context, hub: &Hub, opened: &Opened, port: u16, stop: Stop) {
+    let id = hub.me.key.public().id();
+    let about = About {
+        name: hub.me.name.as_str().into(),
+        id,
+        dir: opened.dir.display().to_string().into(),
+        port: Some(port),
+        since: now(),
+    };
+    let desk = Desk {
+        about,
+        register: opened.register.clone(),
+        holdings: Arc::new(Repository { catalogue: opened.catalogue.clone(), store: opened.store.clone() }),
+        activity: hub.activity.clone(),
+        verifier: None,
+        courier: None,
+        events: Some(hub.events.clone()),
+    };
+    match Socket::listen(&context.folders.sockets, &id).await {
+        Ok(socket) => drop(tokio::spawn(socket.serve(Arc::new(desk), stop))),
+        Err(fault) => context.printer.warn(&format!("ftx hub status and its like do not reach this hub: {fault}")),
+    }
 }
 
 /// The hub has a key of its own: whoever uses this machine uses the hub with theirs.

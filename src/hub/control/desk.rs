@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::holdings::Holdings;
 use super::lines::{MAX_ANSWER, encode};
 use super::message::{Answer, Request};
 use super::{Handler, manage};
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{Name, RelPath};
+use crate::base::path::RelPath;
 use crate::hub::activity::{Activity, Gauge};
 use crate::hub::event::Event;
 use crate::hub::register::Register;
@@ -29,30 +30,10 @@ const EACH: Duration = Duration::from_secs(1);
 /// At every how many looks what is stored is summed up anew.
 const SUMMED: u32 = 10;
 
-/// What a hub holds, as far as its management asks. Everything blocks.
-pub trait Holdings: Send + Sync + Debug {
-    /// Bytes of files in place that are this account's.
-    ///
-    /// # Errors
-    /// A disk fault.
-    fn used_by(&self, account: &Name) -> Result<u64, Fault>;
-
-    /// Bytes and files in this space.
-    ///
-    /// # Errors
-    /// A disk fault.
-    fn used_in(&self, space: &Name) -> Result<(u64, u64), Fault>;
-
-    /// Bytes free on the disk, where the system says.
-    fn free(&self) -> Option<u64>;
-
-    /// Makes a top folder, if it is not there.
-    ///
-    /// # Errors
-    /// A disk fault, or something else of that name.
-    fn make_top(&self, name: &Name) -> Result<(), Fault>;
-
-    /// Reads everything again; with `fix` the catalogue says from then on what is there. Stops where
+/// Whoever reads everything again that a hub holds.
+pub trait Verifier: Send + Sync + Debug {
+    /// Reads everything again, blocking, and tells [`Answer::Checked`] now and then and at the end, and
+    /// each [`Answer::Finding`]. With `fix` the catalogue says from then on what is there. Stops where
     /// whoever is told says so.
     ///
     /// # Errors
@@ -82,6 +63,8 @@ pub struct Desk {
     pub holdings: Arc<dyn Holdings>,
     /// What goes on there.
     pub activity: Activity,
+    /// Who reads everything again.
+    pub verifier: Option<Arc<dyn Verifier>>,
     /// Who sends for it; nobody, where it does not run.
     pub courier: Option<Arc<dyn Courier>>,
     /// Its log, where it runs.
@@ -166,9 +149,10 @@ impl Desk {
     }
 
     async fn verify(&self, fix: bool, answers: mpsc::Sender<Answer>) -> Result<(), Fault> {
-        let holdings = self.holdings.clone();
+        let missing = || Fault::new(FaultKind::Other, "nobody reads everything again at this hub");
+        let verifier = self.verifier.clone().ok_or_else(missing)?;
         on_a_thread(move || {
-            holdings.verify(fix, &mut |answer| match answers.blocking_send(answer) {
+            verifier.verify(fix, &mut |answer| match answers.blocking_send(answer) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             })

@@ -1,6 +1,6 @@
 //! What is changed and looked up at a hub: codes, accounts, spaces, limits.
 
-use super::desk::Holdings;
+use super::holdings::Holdings;
 use super::message::{AccountChange, Answer, Invitation, Limit, Limits, Request};
 use crate::base::book::fold;
 use crate::base::fault::{Fault, FaultKind};

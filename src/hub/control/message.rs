@@ -207,7 +207,7 @@ pub enum Answer {
         /// Why it failed, if it did.
         failed: Option<PeerText>,
     },
-    /// It is still at it. Said each second in which there is nothing else to say.
+    /// It is still at it. Said every other second while there is nothing else to say.
     Working,
     /// It is done.
     Done,

@@ -2,6 +2,7 @@
 //! its owner can open, or straight to the repository where no hub runs.
 
 pub mod desk;
+pub mod holdings;
 pub mod lines;
 mod manage;
 pub mod message;

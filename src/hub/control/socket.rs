@@ -27,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const THERE: Duration = Duration::from_secs(2);
 
 /// How often a hub that has nothing else to say says that it is still at it.
-const WORKING: Duration = Duration::from_secs(1);
+const WORKING: Duration = Duration::from_secs(2);
 
 /// How long whoever asks waits for the next line.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -184,7 +184,11 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answers, Fault> {
         Ok(Err(error)) => return Err(silent(plain(&error))),
         Err(_) => return Err(silent("nobody answers".to_owned())),
     };
-    lines::write(&mut &stream, &Ask { version: VERSION, request }, MAX_REQUEST, WAIT).await?;
+    match lines::write(&mut &stream, &Ask { version: VERSION, request }, MAX_REQUEST, WAIT).await {
+        // It may have answered before it heard: that it has too much to do.
+        Err(fault) if fault.kind != FaultKind::Lost => return Err(fault),
+        _ => {}
+    }
     let (told, answers) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
-use super::desk::{Desk, Holdings};
+use super::desk::{Desk, Verifier};
+use super::holdings::Holdings;
 use super::message::{AccountChange, Answer, Ask, Limit, Limits, Request, VERSION};
 use super::socket::Answers;
 use crate::base::digest::EntryDigest;
@@ -46,7 +47,9 @@ impl Holdings for Held {
             _ => Ok(()),
         }
     }
+}
 
+impl Verifier for Held {
     fn verify(&self, _: bool, told: &mut dyn FnMut(Answer) -> ControlFlow<()>) -> Result<(), Fault> {
         // More than may wait: whoever does not listen is noticed.
         for files in 0..100 {
@@ -79,7 +82,7 @@ fn hub() -> (TempDir, Desk) {
         .unwrap();
     let about = About { name: "lab-hub".into(), id: id(9), dir: "/srv/class".into(), port: Some(23547), since: 3 };
     let (holdings, activity) = (Arc::new(Held), Activity::default());
-    (folder, Desk { about, register, holdings, activity, courier: None, events: None })
+    (folder, Desk { about, register, holdings, activity, courier: None, verifier: Some(Arc::new(Held)), events: None })
 }
 
 async fn ask(desk: &Desk, request: Request) -> Result<Vec<Answer>, Fault> {
@@ -173,7 +176,7 @@ async fn reading_everything_again_is_told_to_its_end_and_stops_where_nobody_list
     let mut answers = Answers::of(desk.clone(), Request::Verify { fix: false });
     answers.next().await.unwrap().unwrap();
     drop(answers);
-    let weak = Arc::downgrade(&desk.holdings);
+    let weak = Arc::downgrade(desk.verifier.as_ref().unwrap());
     drop(desk);
     // Its thread lets go of the hub once it has noticed; it would wait for ever else.
     let gone = async {

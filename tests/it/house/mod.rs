@@ -2,6 +2,8 @@
 
 pub(crate) mod dam;
 #[cfg(unix)]
+pub(crate) mod desk;
+#[cfg(unix)]
 pub(crate) mod dice;
 pub(crate) mod fake_hub;
 #[cfg(unix)]

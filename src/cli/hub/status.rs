@@ -1,0 +1,53 @@
+//! `ftx hub status`: who is connected, what moves, what came, what there is.
+
+use clap::Args;
+use serde_json::json;
+
+use super::overview;
+use super::reach::{Reached, Running, Which};
+use crate::cli::context::Context;
+use crate::cli::outcome::{Exit, Failure};
+use crate::cli::ui::board::Board;
+use crate::cli::ui::printer::Format;
+use crate::hub::control::message::{Answer, Request};
+use crate::node::serve::now;
+
+/// Show how the hub of this machine stands: who is connected, what moves and how fast, what came last,
+/// what is stored.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ftx hub status\n  ftx hub status --watch\n  ftx hub status --json")]
+pub struct Status {
+    /// Go on, and show it anew each second
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Which hub.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// Shows how the hub stands.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn run(context: &Context, command: Status) -> Result<Exit, Failure> {
+    let hub = Reached::find(context, &command.which, Running::Needed).await?;
+    let request = if command.watch { Request::Watch } else { Request::Status };
+    let mut answers = hub.ask(request).await?;
+    let mut board = Board::new(&context.printer);
+    loop {
+        let answer = tokio::select! {
+            answer = answers.next() => answer.map_err(|fault| Failure::local(&fault))?,
+            // So a watch is meant to end.
+            () = context.interrupted(), if command.watch => return Ok(Exit::Done),
+        };
+        let Some(answer) = answer else { return Ok(Exit::Done) };
+        let Answer::Status(status) = answer else { continue };
+        match (context.printer.format(), command.watch) {
+            (Format::Json, _) => context.printer.object(|| json!(status)),
+            (Format::Human, true) => board.draw(&overview::lines(&status, now())),
+            (Format::Human, false) => {
+                overview::lines(&status, now()).iter().for_each(|line| context.printer.line(line));
+            }
+        }
+    }
+}
