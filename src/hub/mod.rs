@@ -8,9 +8,12 @@ pub mod control;
 mod download;
 pub mod event;
 mod hand_in;
+pub mod hash;
 pub mod join;
 pub mod linking;
+pub mod prune;
 pub mod quota;
+pub mod rebuild;
 pub mod register;
 pub mod serve;
 pub mod space;
@@ -19,6 +22,8 @@ pub mod store;
 pub mod tries;
 mod upload;
 mod verbs;
+pub mod verify;
+pub mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -13,16 +13,43 @@ use crate::base::path::{Name, RelPath};
 /// The columns of a row, in the order that [`read`] expects.
 const COLUMNS: &str = "folder, name, size, seconds, nanos, inode, digest, sha256, owner, since";
 
-/// What a look at the folder says of one path: it only holds while the catalogue still says what it
-/// said before the look. Whoever changed it meanwhile knows better.
+/// What a look at the folder found: it only holds while the catalogue still says what it said before the
+/// look. Whoever changed it meanwhile knows better.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// There is something that no row spoke of.
     Appeared(Row),
-    /// What the first row spoke of has become what the second speaks of, here or elsewhere.
-    Became(Row, Row),
+    /// What is there is not what its row spoke of.
+    Became {
+        /// The row.
+        before: Row,
+        /// What is there.
+        after: Row,
+    },
+    /// What a row spoke of is elsewhere.
+    Moved {
+        /// The row.
+        from: Row,
+        /// The row of where it is now.
+        over: Option<Row>,
+        /// What is there.
+        to: Row,
+    },
     /// It is gone.
     Gone(Row),
+}
+
+impl Change {
+    /// Whether the catalogue says what it said before the look.
+    fn holds(&self, rows: &mut Rows<'_>) -> rusqlite::Result<bool> {
+        let mut is = |row: &Row| Ok(rows.get(&row.path)?.as_ref() == Some(row));
+        match self {
+            Self::Became { before: row, .. } | Self::Gone(row) => is(row),
+            Self::Moved { from, over: Some(over), .. } => Ok(is(from)? && is(over)?),
+            Self::Moved { from, over: None, to } => Ok(is(from)? && rows.get(&to.path)?.is_none()),
+            Self::Appeared(row) => Ok(rows.get(&row.path)?.is_none()),
+        }
+    }
 }
 
 impl Catalogue {
@@ -99,14 +126,20 @@ impl Catalogue {
         })
     }
 
-    /// The rows of this inode, whatever their names.
+    /// The rows of these inodes, whatever their names.
     ///
     /// # Errors
     /// As the disk says.
-    pub fn of_inode(&self, inode: u64) -> Result<Vec<Row>, Fault> {
+    pub fn of_inodes(&self, inodes: Vec<u64>) -> Result<HashMap<u64, Vec<Row>>, Fault> {
         self.call(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM file WHERE inode = ?1");
-            connection.prepare(&sql)?.query_map([whole(inode)], read)?.collect()
+            let mut found: HashMap<u64, Vec<Row>> = HashMap::new();
+            let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM file WHERE inode = ?1"))?;
+            for inode in inodes {
+                for row in statement.query_map([whole(inode)], read)? {
+                    found.entry(inode).or_default().push(row?);
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -129,22 +162,26 @@ impl Catalogue {
     pub fn reconcile(&self, changes: Vec<Change>) -> Result<Vec<Change>, Fault> {
         self.change(move |connection| {
             let mut rows = Rows::new(connection)?;
-            let mut done = Vec::with_capacity(changes.len());
+            let mut held = Vec::with_capacity(changes.len());
             for change in changes {
-                let (Change::Appeared(at) | Change::Became(at, _) | Change::Gone(at)) = &change;
-                let now = rows.get(&at.path)?;
-                match &change {
-                    Change::Appeared(row) if now.is_none() => rows.put(row)?,
-                    Change::Became(before, after) if now.as_ref() == Some(before) => {
-                        rows.remove(&before.path)?;
-                        rows.put(after)?;
-                    }
-                    Change::Gone(before) if now.as_ref() == Some(before) => rows.remove(&before.path)?,
-                    _ => continue,
+                if change.holds(&mut rows)? {
+                    held.push(change);
                 }
-                done.push(change);
             }
-            Ok(done)
+            // What has changed places with something else is not lost on the way.
+            for change in &held {
+                if let Change::Moved { from: row, .. } | Change::Gone(row) = change {
+                    rows.remove(&row.path)?;
+                }
+            }
+            for change in &held {
+                if let Change::Appeared(row) | Change::Became { after: row, .. } | Change::Moved { to: row, .. } =
+                    change
+                {
+                    rows.put(row)?;
+                }
+            }
+            Ok(held)
         })
     }
 

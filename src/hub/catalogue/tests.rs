@@ -79,7 +79,7 @@ fn a_folder_has_its_own_children_with_their_versions() {
     let (_home, catalogue) = fresh();
     let rows = ["a", "s/a", "s/b", "s/t/a", "s0/a", "s./a"].map(|at| row(at, 1, None));
     catalogue.record(rows.to_vec()).unwrap();
-    catalogue.kept(vec![version("s/a", 1), version("s/a", 2), version("s/gone", 3), version("s/t/a", 4)]).unwrap();
+    catalogue.kept_all(vec![version("s/a", 1), version("s/a", 2), version("s/gone", 3), version("s/t/a", 4)]).unwrap();
     let children = catalogue.children(Some(&path("s"))).unwrap();
     let mut seen: Vec<_> = children.iter().map(|(name, (row, n))| (name.as_str(), row.path.as_str(), *n)).collect();
     seen.sort_unstable();
@@ -117,7 +117,7 @@ fn what_an_account_keeps_is_counted() {
 fn what_is_moved_takes_everything_below_and_its_versions_along() {
     let (_home, catalogue) = fresh();
     catalogue.record(["s/f/a", "s/f/g/b", "s/fx", "s/new/a"].map(|at| row(at, 1, None)).to_vec()).unwrap();
-    catalogue.kept(vec![version("s/f/g/b", 1), version("s/f", 2)]).unwrap();
+    catalogue.kept_all(vec![version("s/f/g/b", 1), version("s/f", 2)]).unwrap();
     catalogue.moved(&path("s/f"), &path("s/new")).unwrap();
     assert_eq!(paths(&catalogue.page(None, None, 9).unwrap()), ["s/fx", "s/new/a", "s/new/g/b"]);
     let versions: Vec<_> = catalogue.versions(&path("s/new")).unwrap();
@@ -132,23 +132,36 @@ fn a_look_does_not_undo_what_came_after_it() {
     catalogue.record(vec![new.clone()]).unwrap();
     let stale = vec![
         Change::Gone(old.clone()),
-        Change::Became(old.clone(), row("s/a", 3, None)),
+        Change::Became { before: old.clone(), after: row("s/a", 3, None) },
         Change::Appeared(row("s/a", 4, None)),
     ];
     assert!(catalogue.reconcile(stale).unwrap().is_empty());
     assert_eq!(catalogue.row(&path("s/a")).unwrap(), Some(new.clone()));
-    let renamed = Change::Became(new.clone(), row("s/b", 2, Some("anna")));
-    let appeared = Change::Appeared(row("s/a", 9, None));
-    assert_eq!(catalogue.reconcile(vec![renamed, appeared]).unwrap().len(), 2);
+    let renamed = Change::Moved { from: new.clone(), over: None, to: row("s/b", 2, Some("anna")) };
+    assert_eq!(catalogue.reconcile(vec![renamed.clone()]).unwrap(), [renamed]);
     assert_eq!(catalogue.row(&path("s/b")).unwrap().unwrap().owner, Some(name("anna")));
-    assert_eq!(catalogue.row(&path("s/a")).unwrap().unwrap().size, 9);
+    assert_eq!(catalogue.row(&path("s/a")).unwrap(), None);
+}
+
+#[test]
+fn two_files_change_places() {
+    let (_home, catalogue) = fresh();
+    let (a, b) = (row("s/a", 1, Some("anna")), row("s/b", 2, Some("bob")));
+    catalogue.record(vec![a.clone(), b.clone()]).unwrap();
+    let moved = |from: &Row, over: &Row| {
+        let to = Row { path: over.path.clone(), ..from.clone() };
+        Change::Moved { from: from.clone(), over: Some(over.clone()), to }
+    };
+    catalogue.reconcile(vec![moved(&a, &b), moved(&b, &a)]).unwrap();
+    assert_eq!(catalogue.row(&path("s/a")).unwrap().unwrap().owner, Some(name("bob")));
+    assert_eq!(catalogue.row(&path("s/b")).unwrap().unwrap().owner, Some(name("anna")));
 }
 
 #[test]
 fn versions_go_oldest_first_and_are_listed_newest_first() {
     let (_home, catalogue) = fresh();
     let versions = [version("a", 30), version("b", 10), version("a", 20)];
-    catalogue.kept(versions.to_vec()).unwrap();
+    catalogue.kept_all(versions.to_vec()).unwrap();
     assert_eq!(catalogue.versions(&path("a")).unwrap(), [versions[2].clone(), versions[0].clone()]);
     assert_eq!(catalogue.oldest_versions(30, 9).unwrap(), [versions[1].clone(), versions[2].clone()]);
     assert_eq!(catalogue.page_of_versions(Some(versions[0].id), 1).unwrap(), [versions[1].clone()]);

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row as Line, params};
 use uuid::Uuid;
 
-use super::{Catalogue, below, joined, owner_of, split, whole};
+use super::{Catalogue, Stat, below, joined, owner_of, split, whole};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::Stamp;
@@ -14,11 +14,19 @@ use crate::wire::hub::{Version, VersionId};
 const COLUMNS: &str = "id, folder, name, size, seconds, nanos, owner, kept, replacer, replaced, digest";
 
 impl Catalogue {
+    /// Notes a version that is kept; on the disk when it returns.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn kept(&self, version: Version) -> Result<(), Fault> {
+        self.kept_all(vec![version])
+    }
+
     /// Notes versions that are kept, in place of what was noted of them before; on the disk when it returns.
     ///
     /// # Errors
     /// As the disk says; then none is noted.
-    pub fn kept(&self, versions: Vec<Version>) -> Result<(), Fault> {
+    pub fn kept_all(&self, versions: Vec<Version>) -> Result<(), Fault> {
         self.change(move |connection| {
             let sql = format!(
                 "INSERT OR REPLACE INTO version ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
@@ -80,6 +88,32 @@ impl Catalogue {
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE id > ?1 ORDER BY id LIMIT ?2");
             connection.prepare(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+        })
+    }
+
+    /// Versions of which the digest is still to be found, the oldest first: at most `most`, those made after
+    /// `after`.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn unhashed_versions(&self, after: Option<VersionId>, most: u32) -> Result<Vec<Version>, Fault> {
+        let after = after.map_or(Uuid::nil(), |id| id.0);
+        self.call(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM version WHERE digest IS NULL AND id > ?1 ORDER BY id LIMIT ?2");
+            connection.prepare(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+        })
+    }
+
+    /// Notes what a version is, if it is still kept.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn describe_version(&self, id: VersionId, stat: &Stat, digest: EntryDigest) -> Result<(), Fault> {
+        let (size, modified) = (stat.size, stat.modified);
+        self.change(move |connection| {
+            let sql = "UPDATE version SET size = ?2, seconds = ?3, nanos = ?4, digest = ?5 WHERE id = ?1";
+            let values = params![id.0.as_bytes(), whole(size), modified.seconds, modified.nanos, digest.0];
+            connection.execute(sql, values).map(drop)
         })
     }
 
