@@ -199,7 +199,7 @@ impl Keeper for Upload {
             for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
                 rows.extend(self.row(settled)?);
             }
-            self.hub.catalogue.kept(kept)?;
+            self.hub.catalogue.kept_all(kept)?;
             let news = rows.iter().filter(|(_, news)| *news != News::Nothing);
             self.hub.catalogue.record(news.map(|(row, _)| row.clone()).collect())?;
         }

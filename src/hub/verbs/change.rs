@@ -73,7 +73,7 @@ impl Asking {
                 let owner = self.hub.owner(&path, &there)?;
                 self.may(Deed::Change, &path, owner.as_ref())?;
                 let version = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
-                self.hub.catalogue.kept(version.into_iter().collect())?;
+                self.hub.catalogue.kept_all(version.into_iter().collect())?;
                 self.hub.catalogue.forget(vec![path])?;
                 files += 1;
             }

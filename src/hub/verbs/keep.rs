@@ -83,7 +83,7 @@ impl Asking {
         let _turn = self.hub.turn();
         self.may_restore(&version)?;
         let now_kept = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
-        self.hub.catalogue.kept(now_kept.into_iter().collect())?;
+        self.hub.catalogue.kept_all(now_kept.into_iter().collect())?;
         self.hub.store.bring_back(&path, version.id, &path)?;
         if let Some(stat) = self.hub.store.stat(&path)? {
             let mut row = Row::of(path, &stat, version.owner, now());
