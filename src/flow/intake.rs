@@ -16,7 +16,7 @@ use crate::wire::message::ChunkHead;
 const THREADS: usize = 2;
 
 /// Bytes that may wait to be written, in KiB: the unit of [`Intake::room`].
-const WAITING_KIB: usize = 8 * 1024;
+const WAITING_KIB: usize = 3 * 1024;
 
 /// Handfuls that may wait for one thread.
 const WAITING: usize = 64;
@@ -85,7 +85,7 @@ struct Spare {
 }
 
 /// Buffers kept for use again.
-const SPARE: usize = 12;
+const SPARE: usize = 4;
 
 impl Buffers {
     fn lock(&self) -> MutexGuard<'_, Spare> {
