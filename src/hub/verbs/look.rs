@@ -12,7 +12,7 @@ use crate::base::manifest::EntryKind;
 use crate::base::path::{Name, RelPath};
 use crate::base::text::PeerText;
 use crate::flow::ask::Told;
-use crate::hub::catalogue::Row;
+use crate::hub::catalogue::{Change, Row};
 use crate::hub::space::{Deed, Kind, not_there};
 use crate::hub::store::Stat;
 use crate::wire::hub::{Item, Rank};
@@ -85,18 +85,25 @@ impl Asking {
 
     fn item(&self, path: RelPath, stat: Stat, known: Option<(Row, u32)>, sha256: bool) -> Result<Item, Fault> {
         let (row, versions) = known.map_or((None, 0), |(row, versions)| (Some(row), versions));
-        let mut row = row.filter(|row| row.fits(&stat));
-        let is_file = matches!(stat.kind, EntryKind::File { .. });
-        if sha256 && is_file && row.as_ref().is_none_or(|row| row.sha256.is_none()) {
-            let hash = self.hub.sha256(&path)?;
-            let mut with = row.unwrap_or_else(|| Row::of(path.clone(), &stat, None, crate::node::serve::now()));
-            with.sha256 = Some(hash);
-            self.hub.catalogue.record(vec![with.clone()])?;
-            row = Some(with);
+        let row = row.filter(|row| row.fits(&stat));
+        let mut hash = row.as_ref().and_then(|row| row.sha256);
+        if sha256 && hash.is_none() && matches!(stat.kind, EntryKind::File { .. }) {
+            hash = self.hash(&path, &stat, row.as_ref())?;
         }
         let about = if path.depth() == 1 { self.about(&path) } else { None };
-        let (owner, sha256) = row.map_or((None, None), |row| (row.owner, row.sha256));
-        Ok(Item { path, kind: stat.kind, owner, sha256, versions, about })
+        Ok(Item { path, kind: stat.kind, owner: row.and_then(|row| row.owner), sha256: hash, versions, about })
+    }
+
+    /// Reads a file for its SHA-256, and notes that where it is known whose the file is: noting one that
+    /// has only just come would say that it is nobody's.
+    fn hash(&self, path: &RelPath, stat: &Stat, row: Option<&Row>) -> Result<Option<[u8; 32]>, Fault> {
+        let Some(before) = row.cloned() else { return self.hub.sha256(&Row::of(path.clone(), stat, None, 0)) };
+        let hash = self.hub.sha256(&before)?;
+        if hash.is_some() {
+            let after = Row { sha256: hash, ..before.clone() };
+            self.hub.catalogue.reconcile(vec![Change::Became { before, after }])?;
+        }
+        Ok(hash)
     }
 
     /// What a space is for, in a word or two.
@@ -127,16 +134,23 @@ impl Asking {
 }
 
 impl super::Hub {
-    /// The plain SHA-256 of a file, which is read for it.
-    pub(in crate::hub) fn sha256(&self, path: &RelPath) -> Result<[u8; 32], Fault> {
-        let mut file = self.store.read(path)?;
+    /// The plain SHA-256 of the file that this row speaks of, which is read for it; `None` where another
+    /// has its place by then.
+    pub(in crate::hub) fn sha256(&self, row: &Row) -> Result<Option<[u8; 32]>, Fault> {
+        let path = &row.path;
+        let mut file = match self.store.read(path) {
+            Err(fault) if fault.kind == FaultKind::NotFound => return Ok(None),
+            file => file?,
+        };
         let (mut hasher, mut bytes) = (Sha256::new(), vec![0; STRIDE]);
         loop {
             let read = file.read(&mut bytes).map_err(|error| Fault::disk(format!("reading {path}"), &error))?;
             if read == 0 {
-                return Ok(hasher.finalize().into());
+                break;
             }
             hasher.update(&bytes[..read]);
         }
+        let is_it = self.store.stat(path)?.is_some_and(|stat| row.fits(&stat));
+        Ok(is_it.then(|| hasher.finalize().into()))
     }
 }
