@@ -25,6 +25,9 @@ mod verbs;
 pub mod verify;
 pub mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;

@@ -215,12 +215,13 @@ impl Conversation {
         let received = receive::receive(session, consent, further, limit, progress, self.stop.clone()).await;
         drop(moving);
         match &received {
-            Ok(_) => blocking(move || Ok(upload.end())).await.map_err(FlowFault::Ours)?,
+            Ok(_) => {}
             Err(FlowFault::Declined { kind, reason }) => {
                 self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
             }
-            // What is in place and not noted is found, and known to be theirs, by what was begun.
-            Err(_) => {}
+            // Where the hub ends, it is found when that starts the next time.
+            Err(_) if self.stop.is_stopped() => {}
+            Err(_) => blocking(move || Ok(upload.give_up())).await.map_err(FlowFault::Ours)?,
         }
         received.map(drop)
     }

@@ -35,7 +35,7 @@ impl Asking {
             self.may_restore(version)?;
         }
         let need = Need { bytes: chosen.iter().map(|version| version.size).sum(), ..Need::default() };
-        let (_reserved, _) = self.hub.reserve(Some(&self.member.account), path, need)?;
+        let _reserved = self.hub.reserve(Some(&self.member.account), path, need)?;
         let files = chosen.len() as u64;
         for version in chosen {
             self.bring_back(version)?;
