@@ -127,11 +127,8 @@ impl Upload {
             return;
         }
         let _ = self.hub.catalogue.kept_all(std::mem::take(&mut *lock(&self.kept)));
-        let drops = self.hub.register.read(|records| {
-            let drops = records.spaces.iter().filter(|(_, space)| matches!(space.kind, Kind::Drop { .. }));
-            drops.map(|(name, _)| name.clone()).collect::<Vec<_>>()
-        });
         let hub = &self.hub;
+        let drops = hub.drops();
         let found = Rebuild { catalogue: &hub.catalogue, store: &*hub.store, drops: &drops, now: now() };
         if found.paths(std::slice::from_ref(&self.to), &mut |_| {}).is_ok() {
             self.end();
