@@ -116,7 +116,8 @@ impl Hub {
                 return Err(refused(text));
             }
         }
-        if let Some(free) = free {
+        // What is there already only has another place.
+        if let Some(free) = free.filter(|_| account.is_some()) {
             let left = free.saturating_sub(settings.reserve).saturating_sub(pending(&|_| true));
             if need.bytes > left {
                 let text = format!(
