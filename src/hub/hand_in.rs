@@ -22,7 +22,10 @@ impl Hub {
         let mut changes = Vec::new();
         for row in rows {
             // What another has replaced or removed by now is not signed for.
-            let Some(sha256) = row.sha256.map_or_else(|| self.sha256(&row), |known| Ok(Some(known)))? else { continue };
+            let Some(sha256) = row.sha256.map_or_else(|| self.sha256(&row, &|| Ok(())), |known| Ok(Some(known)))?
+            else {
+                continue;
+            };
             if row.sha256.is_none() {
                 let after = Row { sha256: Some(sha256), ..row.clone() };
                 changes.push(Change::Became { before: row.clone(), after });

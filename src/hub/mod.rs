@@ -21,6 +21,7 @@ pub mod status;
 pub mod store;
 pub mod tend;
 pub mod tries;
+pub mod turns;
 mod upload;
 mod verbs;
 pub mod verify;
@@ -42,6 +43,7 @@ use self::quota::Reservations;
 use self::register::Register;
 use self::space::{Access, Kind};
 use self::store::{Stat, Store};
+use self::turns::Turns;
 use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
 use crate::disk::fit::folded;
@@ -76,6 +78,8 @@ pub struct Hub {
     pub limit: Limit,
     /// Whoever keeps the log.
     pub events: mpsc::Sender<Event>,
+    /// At what takes long.
+    turns: Turns,
     /// Held while one file takes another's place, or goes.
     turn: Mutex<()>,
 }
@@ -116,6 +120,7 @@ impl Hub {
             reservations: Reservations::default(),
             limit: parts.limit,
             events: parts.events,
+            turns: Turns::default(),
             turn: Mutex::default(),
         }
     }

@@ -232,12 +232,18 @@ impl Conversation {
             Ok(to) => {
                 let upload = self.upload(to.clone());
                 let (hub, member) = (self.hub.clone(), self.member.clone());
-                blocking(move || Upload::permitted(&hub, &member, &to).and_then(|()| upload.root())).await
+                let look = move || {
+                    Upload::permitted(&hub, &member, &to)?;
+                    // Looking makes nothing.
+                    let is_there = hub.store.stat(&to)?.is_some();
+                    if is_there { upload.root().map(Some) } else { Ok(None) }
+                };
+                blocking(look).await
             }
             Err(fault) => Err(fault),
         };
         match root {
-            Ok(root) => preview::answer(session, &root).await,
+            Ok(root) => preview::answer(session, root.as_ref()).await,
             Err(fault) => {
                 self.refused("push", Some(to), &fault).await;
                 refuse(session, &request, fault).await
@@ -291,7 +297,8 @@ impl Conversation {
 
     /// A listing as a peer gives it: for devices that do not ask as one asks a hub.
     async fn list(self, session: Session, path: Option<RelPath>) -> Result<(), FlowFault> {
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        let here = Arc::new(());
+        let asking = self.asking(&here);
         let verb = Verb::Look { path: path.clone(), deep: false, sha256: false };
         let entry = |item: crate::wire::hub::Item| crate::base::manifest::Entry {
             path: item.path.file_name().into(),
@@ -303,16 +310,30 @@ impl Conversation {
         }
     }
 
+    fn asking(&self, here: &Arc<()>) -> Asking {
+        let (hub, guest, member) = (self.hub.clone(), self.guest.clone(), self.member.clone());
+        Asking { hub, guest, member, waiting: Arc::downgrade(here) }
+    }
+
     async fn ask(self, session: Session, verb: Verb) -> Result<(), FlowFault> {
         let (name, path) = verbs::shown(&verb);
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        // Dropped where the device hangs up.
+        let here = Arc::new(());
+        let asking = self.asking(&here);
+        // Held until it is told: it is in memory until then.
+        let mut turn = None;
         let work = async {
+            if verbs::is_heavy(&verb) {
+                turn = Some(self.hub.turns.take(&self.member.account).await);
+            }
             let done = blocking(move || asking.answer(verb)).await;
             if let Err(fault) = &done {
                 self.refused(name, path, fault).await;
             }
             done
         };
-        ask::answer(session, work).await
+        let answered = ask::answer(session, work).await;
+        drop((turn, here));
+        answered
     }
 }

@@ -132,7 +132,8 @@ impl Lab {
 
     fn asks(&self, account: &str, verb: Verb) -> Result<crate::flow::ask::Told, Fault> {
         let (guest, member) = (Self::guest(account), self.member(account));
-        Asking { hub: self.hub.clone(), guest, member }.answer(verb)
+        let here = Arc::new(());
+        Asking { hub: self.hub.clone(), guest, member, waiting: Arc::downgrade(&here) }.answer(verb)
     }
 
     fn upload(&self, account: &str, to: &str) -> Arc<Upload> {

@@ -19,11 +19,11 @@ fn a_sha256_that_took_long_does_not_undo_what_was_noted_meanwhile() {
     let old = lab.hub.catalogue.row(&path("shared/a")).unwrap().unwrap();
     lab.puts("alice", "shared", "a", b"newer");
     // Whoever looked before has the old row, and reads the new bytes.
-    assert_eq!(lab.hub.sha256(&old).unwrap(), None);
+    assert_eq!(lab.hub.sha256(&old, &|| Ok(())).unwrap(), None);
     let now = lab.hub.catalogue.row(&path("shared/a")).unwrap().unwrap();
     assert_eq!((now.digest, now.owner), (Some(digest_of(b"newer")), Some(name("alice"))));
     let gone = Row { path: path("shared/gone"), ..old };
-    assert_eq!(lab.hub.sha256(&gone).unwrap(), None);
+    assert_eq!(lab.hub.sha256(&gone, &|| Ok(())).unwrap(), None);
 }
 
 #[test]
@@ -103,4 +103,28 @@ fn a_space_that_the_hub_makes_is_closed_to_others_on_the_machine() {
     lab.hub.store.make_folder(&path("slides")).unwrap();
     let mode = std::fs::metadata(lab.dir.join("slides")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn nothing_is_read_for_somebody_who_has_gone() {
+    let lab = Lab::new();
+    lab.puts("alice", "shared", "a", b"a");
+    let (guest, member) = (Lab::guest("alice"), lab.member("alice"));
+    let asking = Asking { hub: lab.hub.clone(), guest, member, waiting: std::sync::Weak::new() };
+    for sha256 in [false, true] {
+        let look = Verb::Look { path: Some(path("shared")), deep: true, sha256 };
+        assert_eq!(asking.answer(look).unwrap_err().kind, FaultKind::Lost);
+    }
+    // What changes something comes to its end.
+    assert_eq!(asking.answer(Verb::Remove(vec![path("shared/a")])).unwrap().files, 1);
+}
+
+#[test]
+fn what_is_named_again_and_again_is_not_held_again_and_again() {
+    let lab = Lab::new();
+    lab.puts("alice", "shared", "a", b"a");
+    let found = lab.asks("alice", Verb::Find { text: "A".into(), below: Some(path("shared")) }).unwrap();
+    assert_eq!(found.items.len(), 1);
+    let told = lab.asks("alice", Verb::Remove(vec![path("shared/a"); 3])).unwrap();
+    assert_eq!(told.files, 1);
 }
