@@ -19,6 +19,7 @@ pub mod serve;
 pub mod space;
 pub mod status;
 pub mod store;
+mod strangers;
 pub mod tend;
 pub mod tries;
 pub mod turns;
@@ -43,6 +44,7 @@ use self::quota::Reservations;
 use self::register::Register;
 use self::space::{Access, Kind};
 use self::store::{Stat, Store};
+use self::strangers::Strangers;
 use self::turns::Turns;
 use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
@@ -78,6 +80,8 @@ pub struct Hub {
     pub limit: Limit,
     /// Whoever keeps the log.
     pub events: mpsc::Sender<Event>,
+    /// Those who come and have not joined.
+    strangers: Strangers,
     /// At what takes long.
     turns: Turns,
     /// Held while one file takes another's place, or goes.
@@ -120,6 +124,7 @@ impl Hub {
             reservations: Reservations::default(),
             limit: parts.limit,
             events: parts.events,
+            strangers: Strangers::default(),
             turns: Turns::default(),
             turn: Mutex::default(),
         }

@@ -17,7 +17,7 @@ use super::upload::Upload;
 use super::verbs::{self, Asking};
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::id::TransferId;
+use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::flow::consent::{Consent, Proposal, Verdict};
@@ -61,6 +61,17 @@ impl Server for Hub {
     }
 }
 
+impl Hub {
+    /// Why a device may do nothing here.
+    fn why_not(&self, device: &PeerId) -> Fault {
+        if self.register.read(|records| records.is_disabled(device)) {
+            let text = format!("your account at {} is disabled; ask whoever runs it", self.me.name);
+            return Fault::new(FaultKind::NotPermitted, text);
+        }
+        Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", self.me.name))
+    }
+}
+
 struct Conversation {
     hub: Arc<Hub>,
     guest: Guest,
@@ -86,7 +97,9 @@ impl Conversation {
             return drop(hub.underway.attach(transfer, ticket, session));
         }
         let present = hub.activity.connected(guest.clone(), address);
-        if present.is_only() {
+        // Strangers do not fill the log, however often they come.
+        let told = member.is_some() || hub.strangers.may_be_told(address.ip());
+        if told && present.is_only() {
             let _ = hub.events.send(Event::Connected { guest: guest.clone(), address }).await;
         }
         let held = match (request, member) {
@@ -97,8 +110,7 @@ impl Conversation {
             }
             (request, None) => {
                 hub.activity.refused();
-                let text = format!("this device has not joined {}", hub.me.name);
-                refuse(session, &request, Fault::new(FaultKind::NotJoined, text)).await
+                refuse(session, &request, hub.why_not(&id)).await
             }
         };
         if let Err(fault) = held {
@@ -112,7 +124,7 @@ impl Conversation {
                 let _ = hub.events.send(Event::Failed { guest: guest.clone(), fault }).await;
             }
         }
-        let last = present.is_only().then(|| present.lasted());
+        let last = (told && present.is_only()).then(|| present.lasted());
         drop(present);
         if let Some(after) = last {
             let _ = hub.events.send(Event::Disconnected { guest, after }).await;
@@ -147,7 +159,9 @@ impl Conversation {
             }
         };
         hub.activity.refused();
-        let _ = hub.events.send(Event::JoinRefused { guest, fault }).await;
+        if hub.strangers.may_be_told(address.ip()) {
+            let _ = hub.events.send(Event::JoinRefused { guest, fault }).await;
+        }
         Ok(())
     }
 

@@ -42,6 +42,8 @@ struct Accepted {
     /// In seconds since 1970.
     since: u64,
     need: Need,
+    /// What was offered, until it is known what of it is missing.
+    offered: Mutex<Entries>,
     aside: Mutex<Aside>,
 }
 
@@ -56,6 +58,13 @@ struct Aside {
 
 /// Bytes that are set aside at once for what has no known length.
 const STRIDE: u64 = 64 << 20;
+
+/// Whether what has the same size and time may have other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlike {
+    Never,
+    Perhaps,
+}
 
 /// How far it is with putting things into place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,10 +102,11 @@ impl Upload {
     pub(super) fn accept(self: &Arc<Self>, transfer: TransferId, entries: &Entries) -> Result<Root, Fault> {
         self.still_member()?;
         Self::permitted(&self.hub, &self.member, &self.to)?;
-        let need = self.need(entries)?;
+        let need = self.need(entries, Unlike::Never)?;
         let reserved = vec![self.hub.reserve(Some(&self.member.account), &self.to, need)?];
         let aside = Mutex::new(Aside { reserved, ahead: 0 });
-        let _ = self.accepted.set(Accepted { transfer, since: now(), need, aside });
+        let offered = Mutex::new(entries.clone());
+        let _ = self.accepted.set(Accepted { transfer, since: now(), need, offered, aside });
         self.root()
     }
 
@@ -142,14 +152,15 @@ impl Upload {
     }
 
     /// What it needs, without what is there already.
-    fn need(&self, entries: &Entries) -> Result<Need, Fault> {
+    fn need(&self, entries: &Entries, unlike: Unlike) -> Result<Need, Fault> {
         let mut need = Need::default();
         for entry in entries.iter() {
             let path = self.full(&entry.path)?;
             let EntryKind::File { size, modified, .. } = entry.kind else { continue };
             need.largest = need.largest.max(size);
             match self.hub.store.stat(&path)?.map(|stat| stat.kind) {
-                Some(EntryKind::File { size: there, modified: then, .. }) if there == size && then.shows(modified) => {}
+                Some(EntryKind::File { size: there, modified: then, .. })
+                    if unlike == Unlike::Never && there == size && then.shows(modified) => {}
                 Some(EntryKind::File { size: there, .. }) => {
                     need.bytes += size;
                     if self.conflict_at(&path) == Conflict::Replace {
@@ -249,9 +260,12 @@ impl Keeper for Upload {
 
     fn expect(&self, bytes: u64) -> Result<(), Fault> {
         let Some(accepted) = self.accepted.get() else { return Ok(()) };
+        let offered = std::mem::take(&mut *lock(&accepted.offered));
         if bytes > accepted.need.bytes {
-            // Something that was there is not there any more, or is not the same after all.
-            let more = self.reserve(accepted, bytes - accepted.need.bytes, 0)?;
+            // Bytes are compared, or something that was there is not there any more.
+            let Need { freed, .. } = self.need(&offered, Unlike::Perhaps)?;
+            let need = Need { bytes: bytes - accepted.need.bytes, freed, largest: 0 };
+            let more = self.hub.reserve(Some(&self.member.account), &self.to, need)?;
             lock(&accepted.aside).reserved.push(more);
         }
         Ok(())
@@ -275,7 +289,9 @@ impl Keeper for Upload {
     }
 
     fn begin(&self) -> Result<(), Fault> {
+        // Also what was begun in time is handed in too late after the deadline.
         self.still_member()?;
+        Self::permitted(&self.hub, &self.member, &self.to)?;
         if let Some(Accepted { transfer, since, .. }) = self.accepted.get() {
             let (account, to) = (self.member.account.clone(), self.to.clone());
             self.hub.catalogue.begin(Pending { transfer: *transfer, account, to, since: *since })?;

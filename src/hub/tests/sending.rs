@@ -48,6 +48,11 @@ fn bytes_that_come_although_they_seemed_to_be_there_are_set_aside_too() {
     assert_eq!(upload.expect(5000).unwrap_err().kind, FaultKind::NotPermitted);
     upload.expect(4000).unwrap();
     assert!(lab.offers("alice", "shared", 2, &[file("more", &[3; 1])]).is_err(), "all of it is taken");
+    // What is one's own takes no more room than it did.
+    lab.quota("bob", 5000);
+    let upload = lab.upload("bob", "shared");
+    upload.accept(TransferId::new(), &all).unwrap();
+    upload.expect(5000).unwrap();
 }
 
 #[test]
@@ -116,4 +121,24 @@ fn every_file_of_a_large_hand_in_has_its_receipt() {
     assert_eq!(pages, 2);
     let receipts = lab.hub.catalogue.receipts(transfer.unwrap(), device("alice")).unwrap();
     assert_eq!(receipts.len(), 1500);
+}
+
+#[test]
+fn what_was_begun_before_the_deadline_and_comes_after_it_is_not_handed_in() {
+    let lab = Lab::new();
+    let coming = lab.offers("alice", "work/alice", 1, &[file("late", b"abc")]).unwrap();
+    coming.bytes(0, b"abc").unwrap();
+    let set = |deadline| {
+        let kind = Kind::Drop { deadline: Some(deadline) };
+        lab.hub
+            .register
+            .change(|records| Ok(records.spaces.insert(name("work"), Space { kind, quota: None })))
+            .unwrap();
+    };
+    set(crate::node::serve::now() - 1);
+    assert_eq!(coming.settle().unwrap_err().kind, FaultKind::NotPermitted);
+    assert!(!lab.dir.join("work/alice/late").exists());
+    // It waits, should there be more time after all.
+    set(crate::node::serve::now() + 3600);
+    assert_eq!(coming.settle().unwrap(), [Outcome::Placed]);
 }
