@@ -17,7 +17,7 @@ use super::upload::Upload;
 use super::verbs::{self, Asking};
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::id::TransferId;
+use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::flow::consent::{Consent, Proposal, Verdict};
@@ -61,6 +61,17 @@ impl Server for Hub {
     }
 }
 
+impl Hub {
+    /// Why a device may do nothing here.
+    fn why_not(&self, device: &PeerId) -> Fault {
+        if self.register.read(|records| records.is_disabled(device)) {
+            let text = format!("your account at {} is disabled; ask whoever runs it", self.me.name);
+            return Fault::new(FaultKind::NotPermitted, text);
+        }
+        Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", self.me.name))
+    }
+}
+
 struct Conversation {
     hub: Arc<Hub>,
     guest: Guest,
@@ -86,7 +97,9 @@ impl Conversation {
             return drop(hub.underway.attach(transfer, ticket, session));
         }
         let present = hub.activity.connected(guest.clone(), address);
-        if present.is_only() {
+        // Strangers do not fill the log, however often they come.
+        let told = member.is_some() || hub.strangers.may_be_told(address.ip());
+        if told && present.is_only() {
             let _ = hub.events.send(Event::Connected { guest: guest.clone(), address }).await;
         }
         let held = match (request, member) {
@@ -97,8 +110,7 @@ impl Conversation {
             }
             (request, None) => {
                 hub.activity.refused();
-                let text = format!("this device has not joined {}", hub.me.name);
-                refuse(session, &request, Fault::new(FaultKind::NotJoined, text)).await
+                refuse(session, &request, hub.why_not(&id)).await
             }
         };
         if let Err(fault) = held {
@@ -112,7 +124,7 @@ impl Conversation {
                 let _ = hub.events.send(Event::Failed { guest: guest.clone(), fault }).await;
             }
         }
-        let last = present.is_only().then(|| present.lasted());
+        let last = (told && present.is_only()).then(|| present.lasted());
         drop(present);
         if let Some(after) = last {
             let _ = hub.events.send(Event::Disconnected { guest, after }).await;
@@ -147,7 +159,9 @@ impl Conversation {
             }
         };
         hub.activity.refused();
-        let _ = hub.events.send(Event::JoinRefused { guest, fault }).await;
+        if hub.strangers.may_be_told(address.ip()) {
+            let _ = hub.events.send(Event::JoinRefused { guest, fault }).await;
+        }
         Ok(())
     }
 
@@ -216,18 +230,13 @@ impl Conversation {
         let received = receive::receive(session, consent, further, limit, progress, self.stop.clone()).await;
         drop(moving);
         match &received {
-            Ok(_) => {
-                let ended = move || {
-                    upload.end();
-                    Ok(())
-                };
-                blocking(ended).await.map_err(FlowFault::Ours)?;
-            }
+            Ok(_) => {}
             Err(FlowFault::Declined { kind, reason }) => {
                 self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
             }
-            // What is in place and not noted is found, and known to be theirs, by what was begun.
-            Err(_) => {}
+            // Where the hub ends, it is found when that starts the next time.
+            Err(_) if self.stop.is_stopped() => {}
+            Err(_) => blocking(move || Ok(upload.give_up())).await.map_err(FlowFault::Ours)?,
         }
         received.map(drop)
     }
@@ -237,12 +246,18 @@ impl Conversation {
             Ok(to) => {
                 let upload = self.upload(to.clone());
                 let (hub, member) = (self.hub.clone(), self.member.clone());
-                blocking(move || Upload::permitted(&hub, &member, &to).and_then(|()| upload.root())).await
+                let look = move || {
+                    Upload::permitted(&hub, &member, &to)?;
+                    // Looking makes nothing.
+                    let is_there = hub.store.stat(&to)?.is_some();
+                    if is_there { upload.root().map(Some) } else { Ok(None) }
+                };
+                blocking(look).await
             }
             Err(fault) => Err(fault),
         };
         match root {
-            Ok(root) => preview::answer(session, &root).await,
+            Ok(root) => preview::answer(session, root.as_ref()).await,
             Err(fault) => {
                 self.refused("push", Some(to), &fault).await;
                 refuse(session, &request, fault).await
@@ -296,7 +311,8 @@ impl Conversation {
 
     /// A listing as a peer gives it: for devices that do not ask as one asks a hub.
     async fn list(self, session: Session, path: Option<RelPath>) -> Result<(), FlowFault> {
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        let here = Arc::new(());
+        let asking = self.asking(&here);
         let verb = Verb::Look { path: path.clone(), deep: false, sha256: false };
         let entry = |item: crate::wire::hub::Item| crate::base::manifest::Entry {
             path: item.path.file_name().into(),
@@ -308,16 +324,30 @@ impl Conversation {
         }
     }
 
+    fn asking(&self, here: &Arc<()>) -> Asking {
+        let (hub, guest, member) = (self.hub.clone(), self.guest.clone(), self.member.clone());
+        Asking { hub, guest, member, waiting: Arc::downgrade(here) }
+    }
+
     async fn ask(self, session: Session, verb: Verb) -> Result<(), FlowFault> {
         let (name, path) = verbs::shown(&verb);
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        // Dropped where the device hangs up.
+        let here = Arc::new(());
+        let asking = self.asking(&here);
+        // Held until it is told: it is in memory until then.
+        let mut turn = None;
         let work = async {
+            if verbs::is_heavy(&verb) {
+                turn = Some(self.hub.turns.take(&self.member.account).await);
+            }
             let done = blocking(move || asking.answer(verb)).await;
             if let Err(fault) = &done {
                 self.refused(name, path, fault).await;
             }
             done
         };
-        ask::answer(session, work).await
+        let answered = ask::answer(session, work).await;
+        drop((turn, here));
+        answered
     }
 }

@@ -2,17 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::printer::Printer;
 use super::units::{bytes, moment};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::{Name, RelPath};
 use crate::base::text::escape;
 use crate::hub::event::{Event, Guest, Moved};
 use crate::node::serve::now;
+
+/// Lines that may wait to be printed.
+const WAITING: usize = 1024;
+
+/// How long the hub waits for whoever reads its log.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One line of the log: a word for what happened, the rest of it for people, its fields for programs.
 #[derive(Debug)]
@@ -35,11 +43,37 @@ impl Log {
     }
 
     /// Prints events until the hub has ended.
-    pub async fn run(self, mut events: mpsc::Receiver<Event>) {
-        while let Some(event) = events.recv().await {
-            let at = now();
-            let line = line(&event);
-            self.printer.result(&human(&line, at), || object(&line, at));
+    pub async fn run(self, events: mpsc::Receiver<Event>) {
+        let (tell, mut told) = mpsc::channel::<(Event, u64)>(WAITING);
+        let (end, ended) = oneshot::channel();
+        // A thread that the program need not wait for when it ends.
+        std::thread::spawn(move || {
+            while let Some((event, at)) = told.blocking_recv() {
+                let line = line(&event);
+                self.printer.result(&human(&line, at), || object(&line, at));
+            }
+            let _ = end.send(());
+        });
+        pass_on(events, tell).await;
+        let _ = ended.await;
+    }
+}
+
+/// Passes events on to whoever prints them. Where nobody reads what is printed, a terminal that was stopped
+/// for one, the hub goes on without its log, which says afterwards how much is missing.
+async fn pass_on(mut events: mpsc::Receiver<Event>, tell: mpsc::Sender<(Event, u64)>) {
+    let mut missing = 0u64;
+    while let Some(event) = events.recv().await {
+        if missing > 0 {
+            let text = format!("the log was not read for a while: {missing} lines are missing here");
+            if tell.try_send((Event::Trouble(Fault::new(FaultKind::Other, text)), now())).is_err() {
+                missing += 1;
+                continue;
+            }
+            missing = 0;
+        }
+        if timeout(PATIENCE, tell.send((event, now()))).await.is_err() {
+            missing = 1;
         }
     }
 }
@@ -168,13 +202,10 @@ fn address_of(address: &SocketAddr) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::base::digest::EntryDigest;
-    use crate::base::fault::FaultKind;
     use crate::base::id::PeerId;
     use crate::base::text::{PeerText, is_deceptive};
     use crate::wire::hub::{Rank, VersionId};
@@ -250,5 +281,28 @@ mod tests {
         assert_eq!(line.text, told);
         assert_eq!(line.fields["digest"], "07".repeat(32));
         assert_eq!((&line.fields["path"], &line.fields["size"]), (&json!("shared/notes"), &json!(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing() {
+        let (happen, events) = mpsc::channel(1);
+        let (tell, mut told) = mpsc::channel(2);
+        let passing = tokio::spawn(pass_on(events, tell));
+        let event = |n: usize| Event::Managed { what: n.to_string() };
+        for n in 0..50 {
+            happen.send(event(n)).await.unwrap();
+        }
+        let mut read = || match told.try_recv().unwrap().0 {
+            Event::Managed { what } => what,
+            Event::Trouble(fault) => fault.to_string(),
+            other => panic!("{other:?}"),
+        };
+        tokio::time::sleep(PATIENCE * 2).await;
+        assert_eq!((read(), read()), ("0".to_owned(), "1".to_owned()));
+        happen.send(event(50)).await.unwrap();
+        drop(happen);
+        passing.await.unwrap();
+        assert_eq!(read(), "the log was not read for a while: 48 lines are missing here");
+        assert_eq!(read(), "50");
     }
 }
