@@ -94,6 +94,9 @@ fn is_forbidden(c: char) -> bool {
 /// Whether a name is one of ftx's own folders (`.ftx`, `.ftx-partial`, …), in any case: nobody may
 /// reach into them by a path.
 pub fn is_reserved(text: &str) -> bool {
+    if !text.starts_with('.') {
+        return false;
+    }
     let lower = text.to_lowercase();
     lower == ".ftx" || lower.starts_with(".ftx-")
 }

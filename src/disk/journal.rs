@@ -5,6 +5,7 @@
 //! record that is cut off or damaged ends the journal. After a reboot only what stands before the
 //! last [`Record::Synced`] counts: what came later may never have reached the disk.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,9 +25,9 @@ const BUFFER: usize = 16 * 1024;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Record {
+enum Record<'a> {
     /// What follows under `file` belongs to this file. A path that comes again starts over.
-    File { file: u32, path: RelPath, size: u64, modified: Stamp },
+    File { file: u32, path: Cow<'a, RelPath>, size: u64, modified: Stamp },
     /// This chunk is in the staged file.
     Chunk { file: u32, index: u32, hash: ChunkHash },
     /// Everything before this is on the disk.
@@ -78,7 +79,7 @@ impl Journal {
     pub(super) fn start(&mut self, path: &RelPath, size: u64, modified: Stamp) -> io::Result<u32> {
         let file = self.next;
         self.next += 1;
-        self.append(&Record::File { file, path: path.clone(), size, modified })?;
+        self.append(&Record::File { file, path: Cow::Borrowed(path), size, modified })?;
         Ok(file)
     }
 
@@ -113,12 +114,17 @@ impl Journal {
         Ok(())
     }
 
-    fn append(&mut self, record: &Record) -> io::Result<()> {
-        let bytes = postcard::to_allocvec(record).map_err(io::Error::other)?;
-        let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
-        self.buffer.extend(length.to_be_bytes());
-        self.buffer.extend(&bytes);
-        self.buffer.extend(&Sha256::digest(&bytes)[..4]);
+    fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let start = self.buffer.len();
+        self.buffer.extend([0; 2]);
+        let written = postcard::to_io(record, &mut self.buffer).map(|_| ()).map_err(io::Error::other);
+        let body = start + 2;
+        let length = written.and_then(|()| u16::try_from(self.buffer.len() - body).map_err(io::Error::other));
+        // Nothing stays of a record that cannot be one.
+        let length = length.inspect_err(|_| self.buffer.truncate(start))?;
+        self.buffer[start..body].copy_from_slice(&length.to_be_bytes());
+        let check = Sha256::digest(&self.buffer[body..]);
+        self.buffer.extend(&check[..4]);
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 }
@@ -150,7 +156,7 @@ fn parse(bytes: &[u8], boot: [u8; 16], case: Case) -> HashMap<RelPath, Kept> {
     replay(records, case)
 }
 
-fn records(mut rest: &[u8]) -> Vec<Record> {
+fn records(mut rest: &[u8]) -> Vec<Record<'_>> {
     let mut records = Vec::new();
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length));
@@ -168,13 +174,14 @@ fn records(mut rest: &[u8]) -> Vec<Record> {
     records
 }
 
-fn replay(records: Vec<Record>, case: Case) -> HashMap<RelPath, Kept> {
+fn replay(records: Vec<Record<'_>>, case: Case) -> HashMap<RelPath, Kept> {
     let mut paths = HashMap::new();
     let mut spelt: HashMap<String, RelPath> = HashMap::new();
     let mut kept: HashMap<RelPath, Kept> = HashMap::new();
     for record in records {
         match record {
             Record::File { file, path, size, modified } => {
+                let path = path.into_owned();
                 // Under whichever spelling: what was written last is what is there.
                 if case == Case::Folded
                     && let Some(before) = spelt.insert(fit::key(case, &path), path.clone())

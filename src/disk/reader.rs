@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use cap_std::fs::Metadata;
+
+use super::source::entry_kind;
 use crate::base::digest::CHUNK;
-use crate::base::manifest::{EntryKind, Stamp};
+use crate::base::manifest::EntryKind;
 
 /// Appends `length` bytes of a file from `offset`, fewer at its end, in as few reads as it takes.
 /// (`read_to_end` begins with small ones each time.)
@@ -82,9 +85,9 @@ impl Reader {
     /// Whether the file still is what it was when it was offered.
     pub fn unchanged(&self) -> bool {
         match self {
-            Self::File { file, kind: EntryKind::File { size, modified, .. }, .. } => file
+            Self::File { file, kind } => file
                 .metadata()
-                .is_ok_and(|now| now.len() == *size && now.modified().is_ok_and(|t| Stamp::of(t) == *modified)),
+                .is_ok_and(|now| now.is_file() && entry_kind(&Metadata::from_just_metadata(now)) == *kind),
             _ => true,
         }
     }

@@ -204,6 +204,10 @@ pub(super) enum Missing {
 pub(super) struct Folders {
     root: Arc<Dir>,
     open: HashMap<RelPath, Arc<Dir>>,
+    /// The one asked for last: mostly it is asked for again.
+    last: Option<(RelPath, Arc<Dir>)>,
+    /// One that was missing when it was asked for last.
+    missing: Option<RelPath>,
 }
 
 /// Most folders kept open at once.
@@ -211,15 +215,27 @@ const KEPT_OPEN: usize = 64;
 
 impl Folders {
     pub(super) fn new(root: Arc<Dir>) -> Self {
-        Self { root, open: HashMap::new() }
+        Self { root, open: HashMap::new(), last: None, missing: None }
     }
 
     /// The folder that holds `path`, reached one component at a time.
     pub(super) fn holding(&mut self, path: &RelPath, missing: Missing) -> io::Result<Arc<Dir>> {
-        match path.parent() {
-            Some(parent) => self.folder(&parent, missing),
-            None => Ok(self.root.clone()),
+        let Some((parent, _)) = path.as_str().rsplit_once('/') else { return Ok(self.root.clone()) };
+        match &self.last {
+            Some((last, dir)) if last.as_str() == parent => return Ok(dir.clone()),
+            _ => {}
         }
+        if missing == Missing::Fail && self.missing.as_ref().is_some_and(|missing| missing.as_str() == parent) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let Some(parent) = path.parent() else { return Ok(self.root.clone()) };
+        let found = self.folder(&parent, missing);
+        match &found {
+            Ok(dir) => self.last = Some((parent, dir.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.missing = Some(parent),
+            Err(_) => {}
+        }
+        found
     }
 
     /// The folder at `path`.

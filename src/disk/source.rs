@@ -14,6 +14,7 @@ use super::mode::is_executable;
 use super::reader::Reader;
 use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
+use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
 use crate::base::path::{Name, RelPath, Rewritten};
@@ -280,10 +281,11 @@ impl Source {
         }
     }
 
-    /// Opens an entry's bytes.
+    /// Opens an entry's bytes. Whether they are what was offered [`Reader::unchanged`] says after
+    /// they have been read.
     ///
     /// # Errors
-    /// Where it vanished, changed or cannot be read.
+    /// Where it vanished or cannot be read, or where it is large and has changed.
     pub fn open(&self, found: &Found) -> Result<Reader, Fault> {
         let path = &found.entry.path;
         match &self.items[found.place.item as usize] {
@@ -291,17 +293,18 @@ impl Source {
             Item::Text { bytes, .. } => Ok(Reader::Text(bytes.clone())),
             Item::Path { within, local, .. } => {
                 let below = match &found.place.local {
-                    Some(local) => local.to_path_buf(),
-                    None => path.components().skip(1).collect(),
+                    Some(local) => Some(&**local),
+                    None => path.as_str().split_once('/').map(|(_, below)| Path::new(below)),
                 };
-                let whole = if below.as_os_str().is_empty() { local.clone() } else { local.join(below) };
-                let doing = format!("reading {path}");
-                let file = within.open_with(&whole, &read_nofollow()).map_err(|e| Fault::disk(&doing, &e))?;
-                let metadata = file.metadata().map_err(|e| Fault::disk(&doing, &e))?;
-                if entry_kind(&metadata) != found.entry.kind {
+                let whole = below.map_or_else(|| local.clone(), |below| local.join(below));
+                let file = within.open_with(&whole, &read_nofollow());
+                let file = file.map_err(|error| Fault::disk(format!("reading {path}"), &error))?.into_std();
+                let reader = Reader::File { file, kind: found.entry.kind.clone() };
+                // Of a small one it is early enough to know once it has been read.
+                if found.entry.size() > CHUNK && !reader.unchanged() {
                     return Err(changed(path));
                 }
-                Ok(Reader::File { file: file.into_std(), kind: found.entry.kind.clone() })
+                Ok(reader)
             }
         }
     }
@@ -384,7 +387,7 @@ mod tests {
         assert!(reader.unchanged());
         std::fs::write(tree.join("b/x"), "longer").unwrap();
         assert!(!reader.unchanged());
-        assert!(source.open(&found[4]).is_err());
+        assert!(!source.open(&found[4]).unwrap().unchanged());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writing bytes with long runs of zeros: these are left holes, which take no room.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 
 /// Zeros are looked for in blocks of this many bytes; shorter runs are written.
 const BLOCK: usize = 64 * 1024;
@@ -30,11 +30,21 @@ pub(super) fn write(file: &mut File, ground: Ground, offset: u64, bytes: &[u8]) 
         if hole {
             leave_out(file, ground, from, (at - start) as u64)?;
         } else {
-            file.seek(SeekFrom::Start(from))?;
-            file.write_all(&bytes[start..at])?;
+            write_at(file, from, &bytes[start..at])?;
         }
     }
     Ok(())
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn write_at(mut file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    io::Write::write_all(&mut file, bytes)
 }
 
 /// Sees to it that `length` bytes at `offset` read as zeros.
@@ -65,6 +75,8 @@ fn punch(_: &File, _: u64, _: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     const MIB: usize = 1 << 20;

@@ -80,7 +80,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             }
             Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
         }
-        children.sort_by_key(DirEntry::file_name);
+        children.sort_by_cached_key(DirEntry::file_name);
         // Whoever has a name that travels keeps it, whatever others have to be called.
         let mut taken: HashSet<Name> = children.iter().filter_map(|child| as_it_is(&child.file_name())).collect();
         for child in children {

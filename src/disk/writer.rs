@@ -191,7 +191,7 @@ impl Writer {
 
     /// Once everything of an entry is there: compares its digest, sets its time and mode.
     fn finish_if_complete(&mut self, entry: u32) -> Result<(), Fault> {
-        let (path, modified, executable, good) = {
+        let (path, modified, executable, good, exact) = {
             let mut slots = lock(&self.partial.slots);
             let slot = slots.at(entry)?;
             let State::Open(work) = &slot.state else { return Ok(()) };
@@ -206,17 +206,20 @@ impl Writer {
                 EntryKind::File { modified, executable, .. } => (Some(modified), executable),
                 _ => (None, false),
             };
+            // One chunk of a file that began empty has made it as long as it is.
+            let exact = modified.is_some() && !work.resumed && (1..=CHUNK).contains(&end.size);
             slot.state = if good {
                 State::Staged(digest)
             } else {
                 let text = format!("{}: its bytes do not add up to its digest", slot.entry.path);
                 State::Failed(Fault::new(FaultKind::Integrity, text))
             };
-            (slot.local().clone(), modified, executable, good.then_some(end.size))
+            (slot.local().clone(), modified, executable, good.then_some(end.size), exact)
         };
         self.partial.entries.fetch_add(1, Ordering::Relaxed);
         let file = self.file(entry, &path)?;
         let finished = match good {
+            Some(_) if exact => finish(file, modified, executable),
             // Exactly as long as it should be, whatever stood there before.
             Some(size) => file.set_len(size).and_then(|()| finish(file, modified, executable)),
             None => file.set_len(0),

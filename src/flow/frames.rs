@@ -22,7 +22,7 @@ const AROUND: usize = 128;
 const PACKERS: usize = 2;
 
 /// Batches, of about 1 MiB each, that may wait for the lanes.
-const QUEUE: usize = 6;
+const QUEUE: usize = 3;
 
 /// Whole frames, to be written to one lane.
 #[derive(Debug)]

@@ -1,13 +1,16 @@
 //! Hearing a sender: the offer, the manifest, then bytes for the intake.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
 use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
 use super::greet::Session;
-use super::intake::{Hand, Intake};
+use super::intake::{Hand, Intake, SMALL};
 use super::limit::Limit;
 use super::pack::Unpacker;
 use super::pages::Weighed;
@@ -17,7 +20,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
-use crate::wire::frame::{self, FrameReader};
+use crate::wire::frame::{self, Came, FrameReader};
 use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PACKED, MAX_PAGE};
 use crate::wire::message::{ChunkHead, Sending, Ticket};
 
@@ -164,6 +167,7 @@ struct Taking<'a> {
     unpacker: Unpacker,
     packed: Vec<u8>,
     unpacked: Vec<u8>,
+    small: Vec<u8>,
 }
 
 impl<'a> Taking<'a> {
@@ -180,9 +184,15 @@ impl<'a> Taking<'a> {
         // Nothing that carries bytes has a place before the offer is accepted.
         let hand = self.hand.as_mut().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
         match message {
+            Sending::Chunk(head) if head.length < SMALL => {
+                self.small.clear();
+                read_raw(reader, length_of(head)?, &mut self.small, ear).await?;
+                hand.small_chunk(head, &self.small).await.map_err(|_| stuck())?;
+            }
             Sending::Chunk(head) => {
-                let mut bytes = buffer_for(head, hand).await?;
-                read_raw(reader, head.length as usize + CHUNK_HASH, &mut bytes, ear).await?;
+                let length = length_of(head)?;
+                let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;
+                read_raw(reader, length, &mut bytes, ear).await?;
                 hand.chunk(head, bytes).await.map_err(|_| stuck())?;
             }
             Sending::Packed { length, packed } if packed < length && length as usize <= MAX_PACKED => {
@@ -208,10 +218,18 @@ impl<'a> Taking<'a> {
         reader: &mut FrameReader<R>,
         ear: &Ear,
     ) -> Result<Sending, FlowFault> {
-        if reader.is_drained() {
-            self.over().await?;
+        if !reader.is_drained() {
+            return Ok(reader.next().await?);
         }
-        let message = reader.next().await?;
+        let mut next = pin!(reader.next());
+        let at_once = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+        let message = match at_once {
+            Poll::Ready(message) => message?,
+            Poll::Pending => {
+                self.over().await?;
+                next.await?
+            }
+        };
         ear.pulse.beat();
         Ok(message)
     }
@@ -231,11 +249,15 @@ async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), Flo
         frames = rest;
         match message {
             Sending::Chunk(head) => {
-                let mut bytes = buffer_for(head, hand).await?;
-                let whole = frames.split_at_checked(head.length as usize + CHUNK_HASH);
+                let whole = frames.split_at_checked(length_of(head)?);
                 let (chunk, rest) = whole.ok_or_else(|| FlowFault::unexpected("a chunk that is cut off"))?;
-                bytes.extend_from_slice(chunk);
                 frames = rest;
+                if head.length < SMALL {
+                    hand.small_chunk(head, chunk).await.map_err(|_| stuck())?;
+                    continue;
+                }
+                let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;
+                bytes.extend_from_slice(chunk);
                 hand.chunk(head, bytes).await.map_err(|_| stuck())?;
             }
             Sending::EntryEnd { entry, size, digest } => {
@@ -248,12 +270,12 @@ async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), Flo
     Ok(())
 }
 
-/// A buffer for a chunk and its hash, once there is room for them.
-async fn buffer_for(head: ChunkHead, hand: &mut Hand<'_>) -> Result<Vec<u8>, FlowFault> {
+/// How many bytes a chunk and its hash have.
+fn length_of(head: ChunkHead) -> Result<usize, FlowFault> {
     if head.length == 0 || u64::from(head.length) > CHUNK {
         return Err(FlowFault::unexpected("a chunk of this length"));
     }
-    hand.buffer(head, head.length).await.map_err(|_| stuck())
+    Ok(head.length as usize + CHUNK_HASH)
 }
 
 /// Reads raw bytes, as fast as they may come.
@@ -267,8 +289,9 @@ async fn read_raw<R: AsyncRead + Unpin>(
     while into.len() < end {
         let left = end - into.len();
         let some = if ear.limit.is_set() { left.min(ear.limit.stride()) } else { left };
-        reader.raw(some, into).await?;
-        ear.pulse.beat();
+        if reader.raw(some, into).await? == Came::Now {
+            ear.pulse.beat();
+        }
         // What is read late is sent late.
         ear.limit.take(some).await;
     }

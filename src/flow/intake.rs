@@ -1,6 +1,6 @@
 //! The intake: threads that check and write what arrives.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -16,7 +16,7 @@ use crate::wire::message::ChunkHead;
 const THREADS: usize = 2;
 
 /// Bytes that may wait to be written, in KiB: the unit of [`Intake::room`].
-const WAITING_KIB: usize = 8 * 1024;
+const WAITING_KIB: usize = 3 * 1024;
 
 /// Handfuls that may wait for one thread.
 const WAITING: usize = 64;
@@ -25,7 +25,7 @@ const WAITING: usize = 64;
 const HANDFUL: usize = 64 * 1024;
 
 /// A chunk of fewer bytes than this is gathered with others.
-const SMALL: u32 = 16 * 1024;
+pub(super) const SMALL: u32 = 16 * 1024;
 
 /// Something for a thread to do.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ enum Piece {
     Chunk {
         head: ChunkHead,
         bytes: Vec<u8>,
+    },
+    /// The same of a small one: they stand among those of the handful, from here.
+    Small {
+        head: ChunkHead,
+        at: usize,
     },
     End {
         entry: u32,
@@ -50,6 +55,8 @@ enum Piece {
 #[derive(Debug, Default)]
 struct Handful {
     pieces: Vec<Piece>,
+    /// The small chunks, each with its hash behind it.
+    small: Vec<u8>,
     /// Bytes in them for which there is no room yet.
     bytes: usize,
     room: Vec<OwnedSemaphorePermit>,
@@ -64,28 +71,42 @@ pub(super) struct Intake {
     buffers: Buffers,
 }
 
-/// Buffers of whole chunks, used again: fresh ones cost the system more than what is done in them.
+/// Buffers, used again: fresh ones cost the system more than what is done in them.
 #[derive(Debug, Clone, Default)]
-struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+struct Buffers(Arc<Mutex<Spare>>);
+
+/// Buffers that nobody uses now.
+#[derive(Debug, Default)]
+struct Spare {
+    /// Of a whole chunk.
+    whole: Vec<Vec<u8>>,
+    /// Of a handful of small ones.
+    small: Vec<Vec<u8>>,
+}
 
 /// Buffers kept for use again.
-const SPARE: usize = 12;
+const SPARE: usize = 4;
 
 impl Buffers {
+    fn lock(&self) -> MutexGuard<'_, Spare> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, length: usize) -> Vec<u8> {
         let whole = CHUNK as usize + CHUNK_HASH;
-        if length < whole / 4 {
-            return Vec::with_capacity(length);
+        match length {
+            _ if length >= whole / 4 => self.lock().whole.pop().unwrap_or_else(|| Vec::with_capacity(whole)),
+            HANDFUL => self.lock().small.pop().unwrap_or_else(|| Vec::with_capacity(HANDFUL + SMALL as usize)),
+            _ => Vec::with_capacity(length),
         }
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| Vec::with_capacity(whole))
     }
 
     fn give(&self, mut buffer: Vec<u8>) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.capacity() >= CHUNK as usize && spare.len() < SPARE {
-            buffer.clear();
-            spare.push(buffer);
+        buffer.clear();
+        let mut spare = self.lock();
+        let kept = if buffer.capacity() >= CHUNK as usize { &mut spare.whole } else { &mut spare.small };
+        if buffer.capacity() >= HANDFUL && kept.len() < SPARE {
+            kept.push(buffer);
         }
     }
 }
@@ -152,26 +173,30 @@ pub(super) struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// Waits until there is room for a chunk of `length` bytes, and gives a buffer for it and its hash.
-    pub(super) async fn buffer(&mut self, head: ChunkHead, length: u32) -> Result<Vec<u8>, Stuck> {
-        if length >= SMALL {
-            // Nobody waits for room who holds some.
-            self.over().await?;
-            let room = self.intake.room(length as usize).await?;
-            self.full[thread_of(head)].room.push(room);
-        }
-        Ok(self.intake.buffers.take(length as usize + CHUNK_HASH))
+    /// Waits until there is room for a chunk, and gives a buffer for it and its hash.
+    pub(super) async fn buffer(&mut self, head: ChunkHead) -> Result<Vec<u8>, Stuck> {
+        // Nobody waits for room who holds some.
+        self.over().await?;
+        let room = self.intake.room(head.length as usize).await?;
+        self.full[thread_of(head)].room.push(room);
+        Ok(self.intake.buffers.take(head.length as usize + CHUNK_HASH))
     }
 
     /// Takes a chunk: its bytes, and after them their hash.
     pub(super) async fn chunk(&mut self, head: ChunkHead, bytes: Vec<u8>) -> Result<(), Stuck> {
-        let large = bytes.len() >= SMALL as usize + CHUNK_HASH;
-        if !large {
-            let weight = size_of::<Piece>() + bytes.len();
-            return self.small(thread_of(head), weight, Piece::Chunk { head, bytes }).await;
-        }
         self.full[thread_of(head)].pieces.push(Piece::Chunk { head, bytes });
         self.over().await
+    }
+
+    /// Takes a small chunk: its bytes, and after them their hash.
+    pub(super) async fn small_chunk(&mut self, head: ChunkHead, bytes: &[u8]) -> Result<(), Stuck> {
+        let full = &mut self.full[thread_of(head)];
+        if full.small.capacity() == 0 {
+            full.small = self.intake.buffers.take(HANDFUL);
+        }
+        let at = full.small.len();
+        full.small.extend_from_slice(bytes);
+        self.small(thread_of(head), size_of::<Piece>() + bytes.len(), Piece::Small { head, at }).await
     }
 
     /// Takes that an entry is through.
@@ -222,11 +247,17 @@ fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buf
                     writer.write(head.entry, &chunk)?;
                     buffers.give(bytes);
                 }
+                Piece::Small { head, at } => {
+                    let bytes = handful.small.get(at..at + head.length as usize + CHUNK_HASH);
+                    let chunk = verified(head, bytes.unwrap_or_default())?;
+                    writer.write(head.entry, &chunk)?;
+                }
                 Piece::End { entry, end } => writer.end(entry, end)?,
                 Piece::Gone { entry, fault } => writer.give_up(entry, fault)?,
                 Piece::Drained(done) => drop(done.send(())),
             }
         }
+        buffers.give(handful.small);
     }
     Ok(())
 }

@@ -108,6 +108,11 @@ impl Activity {
         Underway { activity: self.clone(), number }
     }
 
+    /// Whether bytes move.
+    pub fn is_busy(&self) -> bool {
+        !self.lock().transfers.is_empty()
+    }
+
     /// A file came.
     pub fn received(&self, file: &Moved) {
         let mut inner = self.lock();

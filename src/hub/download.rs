@@ -44,7 +44,7 @@ impl Hub {
             let top = RelPath::from(name);
             let own = self.with_access(member, |access| match access.may(Deed::See, &top, None) {
                 Ok(()) if access.sees_all(&top) => Some(top.clone()),
-                Ok(()) => access.into_own(&top).ok(),
+                Ok(()) => access.destination(&top).ok(),
                 Err(_) => None,
             });
             if let Some(path) = own

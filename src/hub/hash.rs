@@ -48,11 +48,16 @@ pub fn digests(mut from: impl Read, go_on: &mut dyn FnMut(u64) -> Go) -> io::Res
 }
 
 /// Finds the digests that the catalogue lacks, of files and of kept versions. `may_go_on` is asked for each
-/// MiB, and may wait. Gives back the rows of files that are not what their digest says.
+/// MiB, and may wait; `found_of` is told each file whose digests are known now. Gives back the rows of files that are not what their digest says.
 ///
 /// # Errors
 /// Where the catalogue cannot be read or written. A file that cannot be read is passed over.
-pub fn fill(catalogue: &Catalogue, store: &dyn Store, may_go_on: &mut dyn FnMut() -> Go) -> Result<Vec<Row>, Fault> {
+pub fn fill(
+    catalogue: &Catalogue,
+    store: &dyn Store,
+    found_of: &mut dyn FnMut(Row),
+    may_go_on: &mut dyn FnMut() -> Go,
+) -> Result<Vec<Row>, Fault> {
     let mut rotted = Vec::new();
     let mut last = None;
     loop {
@@ -75,6 +80,7 @@ pub fn fill(catalogue: &Catalogue, store: &dyn Store, may_go_on: &mut dyn FnMut(
                 continue;
             }
             let after = Row { digest: Some(found.digest), sha256: Some(found.sha256), ..row.clone() };
+            found_of(after.clone());
             catalogue.reconcile(vec![Change::Became { before: row, after }])?;
         }
     }

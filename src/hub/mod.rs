@@ -19,6 +19,7 @@ pub mod serve;
 pub mod space;
 pub mod status;
 pub mod store;
+pub mod tend;
 pub mod tries;
 mod upload;
 mod verbs;

@@ -182,8 +182,8 @@ impl Conversation {
         let _ = self.hub.events.send(Event::Refused { guest, verb, path, fault }).await;
     }
 
-    fn into_own(&self, to: &RelPath) -> Result<RelPath, Fault> {
-        self.hub.with_access(&self.member, |access| access.into_own(to))
+    fn destination(&self, to: &RelPath) -> Result<RelPath, Fault> {
+        self.hub.with_access(&self.member, |access| access.destination(to))
     }
 
     fn upload(&self, to: RelPath) -> Arc<Upload> {
@@ -191,7 +191,8 @@ impl Conversation {
     }
 
     async fn receive(self, session: Session, to: RelPath) -> Result<(), FlowFault> {
-        let to = match self.into_own(&to).and_then(|to| Upload::permitted(&self.hub, &self.member, &to).map(|()| to)) {
+        let to = match self.destination(&to).and_then(|to| Upload::permitted(&self.hub, &self.member, &to).map(|()| to))
+        {
             Ok(to) => to,
             Err(fault) => {
                 self.refused("push", Some(to), &fault).await;
@@ -215,7 +216,13 @@ impl Conversation {
         let received = receive::receive(session, consent, further, limit, progress, self.stop.clone()).await;
         drop(moving);
         match &received {
-            Ok(_) => blocking(move || Ok(upload.end())).await.map_err(FlowFault::Ours)?,
+            Ok(_) => {
+                let ended = move || {
+                    upload.end();
+                    Ok(())
+                };
+                blocking(ended).await.map_err(FlowFault::Ours)?;
+            }
             Err(FlowFault::Declined { kind, reason }) => {
                 self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
             }
@@ -226,7 +233,7 @@ impl Conversation {
     }
 
     async fn preview(self, session: Session, request: Request, to: RelPath) -> Result<(), FlowFault> {
-        let root = match self.into_own(&to) {
+        let root = match self.destination(&to) {
             Ok(to) => {
                 let upload = self.upload(to.clone());
                 let (hub, member) = (self.hub.clone(), self.member.clone());

@@ -215,7 +215,7 @@ impl Access<'_> {
 
     /// Where something put at `to` goes: below the top of a space in which everybody has a folder, into
     /// one's own.
-    pub fn into_own(&self, to: &RelPath) -> Result<RelPath, Fault> {
+    pub fn destination(&self, to: &RelPath) -> Result<RelPath, Fault> {
         match self.kind(to) {
             Some(Kind::People | Kind::Drop { .. }) if to.depth() == 1 => {
                 to.join(self.account).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))

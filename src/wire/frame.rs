@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::limits::{IDLE, MAX_FRAME};
@@ -126,8 +126,25 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// See [`FrameFault`].
     pub async fn next_within<T: DeserializeOwned>(&mut self, patience: Duration, max: usize) -> Result<T, FrameFault> {
+        // Of many small ones most are here already: a clock for each would cost more than reading it.
+        if let Some(message) = self.buffered(max)? {
+            return Ok(message);
+        }
         timeout(patience, self.read_frame(max)).await.map_err(|_| FrameFault::Silent(patience))??;
         decode(&self.frame)
+    }
+
+    /// The next message, where all of it has been read from the stream.
+    fn buffered<T: DeserializeOwned>(&mut self, max: usize) -> Result<Option<T>, FrameFault> {
+        let Some((length, rest)) = self.stream.buffer().split_first_chunk() else { return Ok(None) };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > max {
+            return Err(FrameFault::TooLong(length));
+        }
+        let Some(frame) = rest.get(..length) else { return Ok(None) };
+        let message = decode(frame)?;
+        self.stream.consume(4 + length);
+        Ok(Some(message))
     }
 
     async fn read_frame(&mut self, max: usize) -> Result<(), FrameFault> {
@@ -145,18 +162,35 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// See [`FrameFault`].
-    pub async fn raw(&mut self, length: usize, into: &mut Vec<u8>) -> Result<(), FrameFault> {
-        let mut rest = (&mut self.stream).take(length as u64);
+    pub async fn raw(&mut self, length: usize, into: &mut Vec<u8>) -> Result<Came, FrameFault> {
         let end = into.len() + length;
         into.reserve(length);
+        let here = self.stream.buffer();
+        let here = &here[..here.len().min(length)];
+        let took = here.len();
+        into.extend_from_slice(here);
+        self.stream.consume(took);
+        if took == length {
+            return Ok(Came::Before);
+        }
+        let mut rest = (&mut self.stream).take((length - took) as u64);
         while into.len() < end {
             let read = timeout(IDLE, rest.read_buf(into)).await.map_err(|_| FrameFault::Silent(IDLE))??;
             if read == 0 {
                 return Err(FrameFault::Ended);
             }
         }
-        Ok(())
+        Ok(Came::Now)
     }
+}
+
+/// When bytes were read from the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// With what was read before.
+    Before,
+    /// Some of them only now.
+    Now,
 }
 
 /// Takes one frame from the front of bytes that are all there; gives what follows it.

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::Role;
@@ -23,7 +25,7 @@ use crate::disk::state::State;
 use crate::find::Announcement;
 use crate::flow::greet::Me;
 use crate::flow::stop::{Stop, Stopper};
-use crate::hub::catalogue::{Catalogue, Found};
+use crate::hub::catalogue::{Catalogue, Found, Pending};
 use crate::hub::code::Invitation;
 use crate::hub::control::desk::Desk;
 use crate::hub::control::holdings::Repository;
@@ -31,6 +33,7 @@ use crate::hub::control::socket::Socket;
 use crate::hub::register::Register;
 use crate::hub::status::About;
 use crate::hub::store::{Folder, Store};
+use crate::hub::tend::Start;
 use crate::hub::{Hub, Parts};
 use crate::link::tls::Tls;
 use crate::node::accept;
@@ -40,6 +43,9 @@ use crate::wire::hub::Rank;
 
 /// Events that may wait to be written to the log.
 const WAITING: usize = 1024;
+
+/// How long the log may take for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How to run a hub.
 #[derive(Debug, Args)]
@@ -70,6 +76,8 @@ pub struct Opened {
     pub catalogue: Catalogue,
     /// How the catalogue was found.
     pub found: Found,
+    /// Uploads that had not come to their end when it was opened.
+    pub left: Vec<Pending>,
     /// The hub's own key.
     pub state: State,
     /// Held as long as it is open.
@@ -110,7 +118,8 @@ impl Opened {
         for space in register.read(|records| records.spaces.keys().cloned().collect::<Vec<_>>()) {
             store.make_folder(&RelPath::from(space)).map_err(failed)?;
         }
-        Ok(Self { state: State::new(own), dir, store, register, catalogue, found, _lock: lock })
+        let left = catalogue.pending().map_err(failed)?;
+        Ok(Self { state: State::new(own), left, dir, store, register, catalogue, found, _lock: lock })
     }
 }
 
@@ -160,14 +169,19 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let announced = announcement.port;
     let visible = Visible::start(context, announcement, command.hidden);
     introduce(context, &hub, &opened, listener.port())?;
+    let start = if opened.found == Found::Continued { Start::Continued } else { Start::Anew };
+    let tended = hub.tend(&opened.dir, start, opened.left.clone());
     let log = tokio::spawn(Log::new(context.printer.clone()).run(happened));
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
     context.interrupted().await;
     stopper.stop();
+    drop(tended);
     // The goodbye goes out while conversations end.
-    let _ = tokio::join!(visible.end(), serving, log);
+    let _ = tokio::join!(visible.end(), serving);
+    // Something in the background may still be at it; it can be broken off anywhere.
+    let _ = timeout(LAST_LINES, log).await;
     context.printer.note("good-bye");
     Ok(Exit::Done)
 }

@@ -62,6 +62,25 @@ impl Catalogue {
         self.call(move |connection| Rows::new(connection)?.get(&path))
     }
 
+    /// Another file of the same space that has the same bytes.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn twin(&self, row: &Row) -> Result<Option<Row>, Fault> {
+        let (Some(sha256), own) = (row.sha256, row.path.clone()) else { return Ok(None) };
+        let (first, end) = below(own.top());
+        let top = own.top().to_owned();
+        self.call(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM file WHERE sha256 = ?1 AND ((folder >= ?2 AND folder < ?3) OR folder = ?4)
+                 AND NOT (folder = ?5 AND name = ?6) LIMIT 1"
+            );
+            let (folder, name) = split(&own);
+            let mut statement = connection.prepare(&sql)?;
+            statement.query_row(params![sha256, first, end, top, folder, name], read).optional()
+        })
+    }
+
     /// What is known of each file in a folder, and how many versions of it are kept.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ CREATE TABLE file (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX file_owner ON file (owner, size);
 CREATE INDEX file_inode ON file (inode);
+CREATE INDEX file_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX file_unhashed ON file (folder, name) WHERE digest IS NULL OR sha256 IS NULL;
 CREATE TABLE version (
     id BLOB NOT NULL PRIMARY KEY,

@@ -76,7 +76,7 @@ impl Home {
     }
 
     fn hash(&self) -> Vec<Row> {
-        hash::fill(&self.catalogue, &self.store, &mut || Go::On).unwrap()
+        hash::fill(&self.catalogue, &self.store, &mut |_| {}, &mut || Go::On).unwrap()
     }
 
     fn verify(&self, fix: Fix) -> (Verified, Vec<(String, Wrong)>) {
@@ -290,7 +290,7 @@ fn the_missing_digests_are_found() {
     home.put("s/abc", "abc");
     home.look();
     home.register();
-    assert!(hash::fill(&home.catalogue, &home.store, &mut || Go::Stop).unwrap().is_empty());
+    assert!(hash::fill(&home.catalogue, &home.store, &mut |_| {}, &mut || Go::Stop).unwrap().is_empty());
     assert!(home.catalogue.row(&path("s/abc")).unwrap().unwrap().digest.is_none());
     assert!(home.hash().is_empty());
     let row = home.catalogue.row(&path("s/abc")).unwrap().unwrap();

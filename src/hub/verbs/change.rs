@@ -84,7 +84,7 @@ impl Asking {
     /// Moves or renames; into `to`, where that is a folder.
     pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
         let tree = self.changeable(from)?;
-        let mut to = self.hub.with_access(&self.member, |access| access.into_own(to))?;
+        let mut to = self.hub.with_access(&self.member, |access| access.destination(to))?;
         if self.sees(&to) && self.hub.store.stat(&to)?.is_some_and(|stat| stat.kind == EntryKind::Directory) {
             to = to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
         }
@@ -114,7 +114,7 @@ impl Asking {
         if path.depth() == 1 {
             self.may(Deed::See, path, None)?;
         }
-        let path = self.hub.with_access(&self.member, |access| access.into_own(path))?;
+        let path = self.hub.with_access(&self.member, |access| access.destination(path))?;
         self.may(Deed::Add, &path, None)?;
         self.hub.store.make_folder(&path)?;
         self.hub.log(Event::FolderMade { guest: self.guest.clone(), path: path.clone() });
