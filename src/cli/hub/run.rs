@@ -168,12 +168,13 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     };
     let announced = announcement.port;
     let visible = Visible::start(context, announcement, command.hidden);
-    introduce(context, &hub, &opened, listener.port())?;
     let start = if opened.found == Found::Continued { Start::Continued } else { Start::Anew };
     let tended = hub.tend(&opened.dir, start, opened.left.clone());
-    let log = tokio::spawn(Log::new(context.printer.clone()).run(happened));
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
+    // Whoever reads that it runs may use it at once.
+    introduce(context, &hub, &opened, announced)?;
+    let log = tokio::spawn(Log::new(context.printer.clone()).run(happened));
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
     context.interrupted().await;
     stopper.stop();
