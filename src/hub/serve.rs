@@ -235,14 +235,13 @@ impl Conversation {
     async fn preview(self, session: Session, request: Request, to: RelPath) -> Result<(), FlowFault> {
         let root = match self.destination(&to) {
             Ok(to) => {
-                let upload = self.upload(to.clone());
-                let (hub, member) = (self.hub.clone(), self.member.clone());
-                blocking(move || Upload::permitted(&hub, &member, &to).and_then(|()| upload.root())).await
+                let upload = self.upload(to);
+                blocking(move || upload.looked_at()).await
             }
             Err(fault) => Err(fault),
         };
         match root {
-            Ok(root) => preview::answer(session, &root).await,
+            Ok(root) => preview::answer(session, root.as_ref()).await,
             Err(fault) => {
                 self.refused("push", Some(to), &fault).await;
                 refuse(session, &request, fault).await

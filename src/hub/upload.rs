@@ -78,6 +78,12 @@ impl Upload {
         Ok(self.hub.store.incoming(&self.to)?.kept_by(self.clone()))
     }
 
+    /// The same folder, for whoever only looks: nothing is made. `None` where it is not there yet.
+    pub(super) fn looked_at(self: &Arc<Self>) -> Result<Option<Root>, Fault> {
+        Self::permitted(&self.hub, &self.member, &self.to)?;
+        self.hub.store.stat(&self.to)?.map(|_| self.root()).transpose()
+    }
+
     /// It has come to its end: nothing of it waits to be noted.
     pub(super) fn end(&self) {
         if let Some(accepted) = self.accepted.get() {

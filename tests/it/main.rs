@@ -42,6 +42,8 @@ mod receipts;
 #[cfg(target_os = "linux")]
 mod redial;
 #[cfg(unix)]
+mod rules;
+#[cfg(unix)]
 mod several;
 #[cfg(unix)]
 mod signals;
