@@ -23,6 +23,8 @@ mod hostile_receiver;
 mod house_plan;
 #[cfg(unix)]
 mod hub_again;
+#[cfg(unix)]
+mod hub_moves;
 mod join;
 #[cfg(unix)]
 mod killed;
