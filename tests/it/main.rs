@@ -25,6 +25,8 @@ mod house_plan;
 mod hub_again;
 #[cfg(unix)]
 mod hub_moves;
+#[cfg(unix)]
+mod hub_theirs;
 mod join;
 #[cfg(unix)]
 mod killed;
