@@ -26,6 +26,8 @@ mod hub_again;
 #[cfg(unix)]
 mod hub_moves;
 #[cfg(unix)]
+mod hub_names;
+#[cfg(unix)]
 mod hub_theirs;
 mod join;
 #[cfg(unix)]
