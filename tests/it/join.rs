@@ -212,6 +212,22 @@ fn who_is_wrong_is_not_told_where_and_waits_after_five_tries() {
     join_typing(&hub, &Home::new("zoe"), &["--account", "zoe", "--code-file", "-"], &code).done();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_code_that_works_once_is_taken_back_after_three_wrong_ones() {
+    let hub = Hub::start();
+    let (once, many) = (hub.invite(&["--once"]), hub.invite(&[]));
+    for n in 0..3 {
+        let mallory = ["--account", &format!("mallory{n}"), "--code-file", "-"];
+        join_typing(&hub, &Home::new("mallory"), &mallory, "wrong-words-here").exits(10);
+    }
+    let told = hub.event_where("join_refused", |event| event.to_string().contains("taken back"));
+    assert!(!told.to_string().contains(&once));
+    let zoe = ["--account", "zoe", "--code-file", "-"];
+    join_typing(&hub, &Home::new("zoe"), &zoe, &once).exits(10);
+    join_typing(&hub, &Home::new("zoe"), &zoe, &many).done();
+}
+
 /// Many machines that try one account, here by its two addresses.
 #[cfg(unix)]
 #[test]
