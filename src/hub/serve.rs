@@ -244,15 +244,8 @@ impl Conversation {
     async fn preview(self, session: Session, request: Request, to: RelPath) -> Result<(), FlowFault> {
         let root = match self.destination(&to) {
             Ok(to) => {
-                let upload = self.upload(to.clone());
-                let (hub, member) = (self.hub.clone(), self.member.clone());
-                let look = move || {
-                    Upload::permitted(&hub, &member, &to)?;
-                    // Looking makes nothing.
-                    let is_there = hub.store.stat(&to)?.is_some();
-                    if is_there { upload.root().map(Some) } else { Ok(None) }
-                };
-                blocking(look).await
+                let upload = self.upload(to);
+                blocking(move || upload.looked_at()).await
             }
             Err(fault) => Err(fault),
         };

@@ -125,6 +125,12 @@ impl Upload {
         Ok(self.hub.store.incoming(&self.to)?.kept_by(self.clone()))
     }
 
+    /// The same folder, for whoever only looks: nothing is made. `None` where it is not there yet.
+    pub(super) fn looked_at(self: &Arc<Self>) -> Result<Option<Root>, Fault> {
+        Self::permitted(&self.hub, &self.member, &self.to)?;
+        self.hub.store.stat(&self.to)?.map(|_| self.root()).transpose()
+    }
+
     /// Which transfer it is, once it is accepted.
     #[cfg(test)]
     pub(super) fn transfer(&self) -> Option<TransferId> {
@@ -202,6 +208,7 @@ impl Upload {
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
+            EntryKind::Link { .. } => stat.kind == settled.entry.kind,
             _ => true,
         };
         if !ours {
@@ -302,14 +309,18 @@ impl Keeper for Upload {
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *lock(&self.kept));
-        let mut rows = Vec::new();
+        let (mut rows, mut links) = (Vec::new(), Vec::new());
         {
             let _turn = self.hub.turn();
-            for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
-                rows.extend(self.row(settled)?);
+            for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
+                match settled.entry.kind {
+                    EntryKind::Directory => {}
+                    EntryKind::Link { .. } => links.extend(self.row(settled)?),
+                    _ => rows.extend(self.row(settled)?),
+                }
             }
             self.hub.catalogue.kept_all(kept)?;
-            let news = rows.iter().filter(|(_, news)| *news != News::Nothing);
+            let news = rows.iter().chain(&links).filter(|(_, news)| *news != News::Nothing);
             self.hub.catalogue.record(news.map(|(row, _)| row.clone()).collect())?;
         }
         self.hand_in(rows.iter().map(|(row, _)| row.clone()).collect())?;
