@@ -21,6 +21,8 @@ mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;
+#[cfg(unix)]
+mod hub_again;
 mod join;
 #[cfg(unix)]
 mod killed;

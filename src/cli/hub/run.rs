@@ -95,13 +95,14 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     };
     let announced = announcement.port;
     let visible = Visible::start(context, announcement, command.hidden);
-    introduce(context, &hub, &opened, listener.port())?;
     let start = if opened.found == Found::Continued { Start::Continued } else { Start::Anew };
     let tended = hub.tend(&opened.dir, start, opened.left.clone());
-    let log = keep_log(context, happened);
-    listening(&hub, &opened.dir, announced).await;
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
+    // Whoever reads that it runs may use it at once.
+    introduce(context, &hub, &opened, announced)?;
+    let log = keep_log(context, happened);
+    listening(&hub, &opened.dir, announced).await;
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
     context.interrupted().await;
     stopper.stop();
