@@ -33,7 +33,7 @@ struct State {
     stuck: AtomicBool,
 }
 
-/// What happened, for whoever keeps the log.
+/// What happened, for whoever keeps the log. Waiting for more of it blocks; it ends with the hub.
 #[derive(Debug)]
 pub struct Happened {
     receiver: Receiver<Event>,
@@ -93,9 +93,10 @@ impl Events {
     }
 }
 
-impl Happened {
-    /// What happened next; blocks, and ends with the hub.
-    pub fn next(&mut self) -> Option<Event> {
+impl Iterator for Happened {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
         if let Some(event) = self.next.take() {
             return Some(event);
         }
@@ -123,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_nobody_reads_holds_up_nobody_for_long_and_is_told_what_it_missed() {
-        let (events, mut happened) = way(4);
+        let (events, happened) = way(4);
         // As long as it would take if each were waited for, no test would end.
         let told = async {
             for number in 0..100_000 {
@@ -134,7 +135,7 @@ mod tests {
         let events_of_a_thread = events.clone();
         std::thread::spawn(move || events_of_a_thread.tell_blocking(event(100_000))).join().unwrap();
         drop(events);
-        let heard = std::thread::spawn(move || std::iter::from_fn(|| happened.next()).collect::<Vec<_>>());
+        let heard = std::thread::spawn(move || happened.collect::<Vec<_>>());
         let heard = heard.join().unwrap();
         assert_eq!(heard[0], Event::Missed { events: 99_997 });
         assert_eq!(heard[1..], [event(0), event(1), event(2), event(3)]);
@@ -142,8 +143,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_is_read_misses_nothing_of_a_flood() {
-        let (events, mut happened) = way(4);
-        let reading = std::thread::spawn(move || std::iter::from_fn(|| happened.next()).collect::<Vec<_>>());
+        let (events, happened) = way(4);
+        let reading = std::thread::spawn(move || happened.collect::<Vec<_>>());
         let blocking = events.clone();
         let flood = std::thread::spawn(move || (0..500).for_each(|number| blocking.tell_blocking(event(number))));
         for number in 500..1000 {

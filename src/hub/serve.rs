@@ -197,9 +197,12 @@ impl Conversation {
         } else {
             Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", hub.me.name))
         };
-        hub.activity.refused();
-        let (verb, path) = shown(&request);
-        hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
+        // With this question a device looks whether it has joined.
+        if !matches!(request, Request::Ask(Verb::Standing)) {
+            hub.activity.refused();
+            let (verb, path) = shown(&request);
+            hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
+        }
         refuse(session, &request, fault).await
     }
 

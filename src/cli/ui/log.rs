@@ -36,8 +36,8 @@ impl Log {
     }
 
     /// Prints events until the hub has ended. Blocks, for as long as whoever reads it does.
-    pub fn run(self, mut events: Happened) {
-        while let Some(event) = events.next() {
+    pub fn run(self, events: Happened) {
+        for event in events {
             if is_for(&event, self.printer.format()) {
                 let at = now();
                 let line = line(&event);
