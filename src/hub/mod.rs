@@ -7,6 +7,7 @@ pub mod code;
 pub mod control;
 mod download;
 pub mod event;
+pub mod events;
 mod hand_in;
 pub mod hash;
 pub mod join;
@@ -33,12 +34,11 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
-
 use self::account::Member;
 use self::activity::Activity;
 use self::catalogue::{Catalogue, Row};
 use self::event::Event;
+use self::events::Events;
 use self::join::Gate;
 use self::quota::Reservations;
 use self::register::Register;
@@ -79,7 +79,7 @@ pub struct Hub {
     /// How fast bytes may move, in and out, all together.
     pub limit: Limit,
     /// Whoever keeps the log.
-    pub events: mpsc::Sender<Event>,
+    pub events: Events,
     /// Those who come and have not joined.
     strangers: Strangers,
     /// At what takes long.
@@ -104,7 +104,7 @@ pub struct Parts {
     /// See [`Hub::limit`].
     pub limit: Limit,
     /// See [`Hub::events`].
-    pub events: mpsc::Sender<Event>,
+    pub events: Events,
 }
 
 impl Hub {
@@ -155,7 +155,7 @@ impl Hub {
 
     /// Tells whoever keeps the log, from a thread that may block.
     fn log(&self, event: Event) {
-        let _ = self.events.blocking_send(event);
+        self.events.tell_blocking(event);
     }
 }
 

@@ -11,7 +11,6 @@ use super::Hub;
 use super::catalogue::{Pending, Row};
 use super::event::Event;
 use super::rebuild::{ByHand, Rebuild};
-use super::space::Kind;
 use super::store::Shared;
 use super::watch::{Noticed, Watch};
 use super::{hash, prune};
@@ -59,7 +58,7 @@ impl Hub {
         let watch = match watch {
             Ok(watch) => Some(watch),
             Err(fault) => {
-                let _ = self.events.try_send(Event::Trouble(fault));
+                self.log(Event::Trouble(fault));
                 None
             }
         };
@@ -76,11 +75,7 @@ impl Hub {
 
     /// The spaces in which each has a folder of their own to hand in.
     pub fn drops(&self) -> Vec<Name> {
-        let is_drop = |kind: Kind| matches!(kind, Kind::Drop { .. });
-        self.register.read(|records| {
-            let spaces = records.spaces.iter().filter(|(_, space)| is_drop(space.kind));
-            spaces.map(|(name, _)| name.clone()).collect()
-        })
+        self.register.drops()
     }
 
     fn notice(&self, noticed: Noticed) {

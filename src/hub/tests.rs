@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use super::account::{Device, Member};
 use super::catalogue::{Catalogue, Row};
-use super::event::{Event, Guest};
+use super::event::Guest;
+use super::events::{self, Happened};
 use super::register::Register;
 use super::space::{Kind, Space};
 use super::store::Folder;
@@ -40,7 +40,7 @@ const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
 struct Lab {
     hub: Arc<Hub>,
     dir: PathBuf,
-    _events: mpsc::Receiver<Event>,
+    _events: Happened,
     _home: TempDir,
 }
 
@@ -117,7 +117,7 @@ impl Lab {
         for space in ["shared", "people", "work"] {
             std::fs::create_dir_all(dir.join(space)).unwrap();
         }
-        let (events, happened) = mpsc::channel(10_000);
+        let (events, happened) = events::way(10_000);
         let parts = Parts { me, tls, register, catalogue, store, limit: Limit::none(), events };
         Self { hub: Arc::new(Hub::new(parts)), dir, _events: happened, _home: home }
     }

@@ -1,15 +1,17 @@
 //! What a member sends into a space: permitted, given room, and noted before the sender is told.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
 use super::catalogue::{Pending, Row};
-use super::event::{Event, Guest, Moved};
+use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
 use super::rebuild::Rebuild;
 use super::space::{Deed, Kind, Whose};
+use super::status::Way;
 use super::store::Keep;
 use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
@@ -33,6 +35,8 @@ pub(super) struct Upload {
     /// What gave way so far and is not in the catalogue yet.
     kept: Mutex<Vec<Version>>,
     stage: Mutex<Stage>,
+    /// Files that came so far, and their bytes.
+    came: (AtomicU64, AtomicU64),
 }
 
 /// What is known of it once it is accepted.
@@ -89,8 +93,8 @@ enum News {
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
-        let (accepted, kept, stage) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Arc::new(Self { hub, guest, member, to, accepted, kept, stage })
+        let (accepted, kept, stage, came) = (OnceLock::new(), Mutex::default(), Mutex::default(), Default::default());
+        Arc::new(Self { hub, guest, member, to, accepted, kept, stage, came })
     }
 
     /// Whether anything may be sent there at all.
@@ -155,6 +159,13 @@ impl Upload {
     fn reserve(&self, accepted: &Accepted, bytes: u64, length: u64) -> Result<Reserved, Fault> {
         let need = Need { bytes, largest: length, ..accepted.need };
         self.hub.reserve(Some(&self.member.account), &self.to, need)
+    }
+
+    /// What is told of it as a whole when it ends; nothing, where each of its files was named.
+    pub(super) fn whole(&self) -> Option<Event> {
+        let (files, bytes) = (self.came.0.load(Ordering::Relaxed), self.came.1.load(Ordering::Relaxed));
+        let (guest, path) = (self.guest.clone(), Some(self.to.clone()));
+        (files > NAMED).then_some(Event::Whole { guest, way: Way::In, path, files, bytes })
     }
 
     /// What it needs, without what is there already.
@@ -330,7 +341,9 @@ impl Keeper for Upload {
             lock(&accepted.aside).reserved.iter().fold(taken, |left, reserved| reserved.taken(left));
         }
         for (Row { path, size, digest, .. }, _) in rows {
-            let file = Moved { guest: self.guest.clone(), path, size, digest };
+            let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
+            self.came.1.fetch_add(size, Ordering::Relaxed);
+            let file = Moved { guest: self.guest.clone(), path, size, digest, nth };
             self.hub.activity.received(&file);
             self.hub.log(Event::Received(file));
         }

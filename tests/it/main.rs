@@ -34,6 +34,8 @@ mod join;
 mod killed;
 #[cfg(target_os = "linux")]
 mod lan;
+#[cfg(target_os = "linux")]
+mod managed;
 mod manual;
 mod names;
 mod odd_names;

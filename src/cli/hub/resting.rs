@@ -1,66 +1,54 @@
 //! A hub that does not run: this process has its folder, and answers for it.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::base::fault::{Fault, FaultKind};
-use crate::base::id::PeerId;
+use super::opened::Opened;
+use crate::base::fault::Fault;
 use crate::base::text::PeerText;
+use crate::cli::context::Context;
+use crate::cli::outcome::Failure;
 use crate::hub::activity::Activity;
-use crate::hub::catalogue::Catalogue;
 use crate::hub::control::Handler;
 use crate::hub::control::desk::Desk;
 use crate::hub::control::holdings::Repository;
 use crate::hub::control::message::{Answer, Request};
-use crate::hub::register::Register;
+use crate::hub::control::reread::Reread;
 use crate::hub::status::About;
-use crate::hub::store::Folder;
 
 /// A hub that does not run.
 #[derive(Debug)]
 pub struct Resting {
     desk: Desk,
-    _lock: File,
+    _opened: Opened,
 }
 
 impl Resting {
-    /// Opens its folder; `name` is what it would be called.
+    /// Answers for a hub whose folder is open.
     ///
     /// # Errors
-    /// [`FaultKind::Busy`] where another process has it; a disk fault.
-    pub fn open(dir: &Path, name: &str, id: PeerId) -> Result<Self, Fault> {
-        let own = dir.join(".ftx");
-        let failed = |error: std::io::Error| Fault::disk(format!("opening {}", own.display()), &error);
-        let lock = File::options().create(true).truncate(false).write(true).open(own.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Fault::new(FaultKind::Busy, format!("somebody uses {}", dir.display())));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        let store = Arc::new(Folder::open(dir)?);
-        let (catalogue, _) = Catalogue::open(&own)?;
+    /// Where its key cannot be read.
+    pub fn new(context: &Context, opened: Opened) -> Result<Self, Failure> {
+        let me = opened.who(context)?;
         let about = About {
-            name: PeerText::new(name),
-            id,
-            dir: PeerText::new(dir.display().to_string()),
+            name: PeerText::new(me.name),
+            id: me.key.public().id(),
+            dir: PeerText::new(opened.dir.display().to_string()),
             port: None,
             since: 0,
         };
+        let repository = Repository { catalogue: opened.catalogue.clone(), store: opened.store.clone() };
         let desk = Desk {
             about,
-            register: Register::open(&own)?,
-            holdings: Arc::new(Repository { catalogue, store }),
+            register: opened.register.clone(),
+            holdings: Arc::new(repository.clone()),
             activity: Activity::default(),
-            verifier: None,
+            verifier: Some(Arc::new(Reread { repository, register: opened.register.clone() })),
             courier: None,
             events: None,
         };
-        Ok(Self { desk, _lock: lock })
+        Ok(Self { desk, _opened: opened })
     }
 
     /// Which hub it is.

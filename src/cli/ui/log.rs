@@ -2,25 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
-use super::printer::Printer;
+use super::printer::{Format, Printer};
 use super::units::{bytes, moment};
-use crate::base::fault::{Fault, FaultKind};
+use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
 use crate::base::text::escape;
-use crate::hub::event::{Event, Guest, Moved};
+use crate::hub::event::{Event, Guest, Moved, NAMED};
+use crate::hub::events::Happened;
+use crate::hub::status::Way;
 use crate::node::serve::now;
-
-/// Lines that may wait to be printed.
-const WAITING: usize = 1024;
-
-/// How long the hub waits for whoever reads its log.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One line of the log: a word for what happened, the rest of it for people, its fields for programs.
 #[derive(Debug)]
@@ -37,44 +30,28 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log that is printed.
-    pub fn new(printer: Printer) -> Self {
-        Self { printer }
+    /// A log that is printed where this printer prints; a reader that stops it does not stop the printer.
+    pub fn new(printer: &Printer) -> Self {
+        Self { printer: printer.apart() }
     }
 
-    /// Prints events until the hub has ended.
-    pub async fn run(self, events: mpsc::Receiver<Event>) {
-        let (tell, mut told) = mpsc::channel::<(Event, u64)>(WAITING);
-        let (end, ended) = oneshot::channel();
-        // A thread that the program need not wait for when it ends.
-        std::thread::spawn(move || {
-            while let Some((event, at)) = told.blocking_recv() {
+    /// Prints events until the hub has ended. Blocks, for as long as whoever reads it does.
+    pub fn run(self, events: Happened) {
+        for event in events {
+            if is_for(&event, self.printer.format()) {
+                let at = now();
                 let line = line(&event);
                 self.printer.result(&human(&line, at), || object(&line, at));
             }
-            let _ = end.send(());
-        });
-        pass_on(events, tell).await;
-        let _ = ended.await;
+        }
     }
 }
 
-/// Passes events on to whoever prints them. Where nobody reads what is printed, a terminal that was stopped
-/// for one, the hub goes on without its log, which says afterwards how much is missing.
-async fn pass_on(mut events: mpsc::Receiver<Event>, tell: mpsc::Sender<(Event, u64)>) {
-    let mut missing = 0u64;
-    while let Some(event) = events.recv().await {
-        if missing > 0 {
-            let text = format!("the log was not read for a while: {missing} lines are missing here");
-            if tell.try_send((Event::Trouble(Fault::new(FaultKind::Other, text)), now())).is_err() {
-                missing += 1;
-                continue;
-            }
-            missing = 0;
-        }
-        if timeout(PATIENCE, tell.send((event, now()))).await.is_err() {
-            missing = 1;
-        }
+/// Programs are told of each file of a transfer, people of so many only.
+fn is_for(event: &Event, format: Format) -> bool {
+    match event {
+        Event::Received(file) | Event::Sent(file) => format == Format::Json || file.is_named(),
+        _ => true,
     }
 }
 
@@ -133,6 +110,12 @@ fn line(event: &Event) -> Line {
         }
         Event::Managed { what } => Line { word: "managed", text: what.clone(), fields: json!({ "what": what }) },
         Event::Failed { guest, fault } => of("failed", guest, "", because(fault), why(fault)),
+        Event::Whole { guest, way, path, files, bytes } => whole(guest, *way, path.as_ref(), (*files, *bytes)),
+        Event::Missed { events } => Line {
+            word: "missed",
+            text: format!("{events} events, as this log was not read fast enough"),
+            fields: json!({ "events": events }),
+        },
         Event::Trouble(fault) => Line { word: "trouble", text: fault.to_string(), fields: why(fault) },
         Event::Closed { address, reason } => Line {
             word: "closed",
@@ -171,6 +154,17 @@ fn moved(word: &'static str, way: &str, file: &Moved) -> Line {
     of(word, &file.guest, &what, format!(", digest {short}"), fields)
 }
 
+fn whole(guest: &Guest, way: Way, path: Option<&RelPath>, (files, size): (u64, u64)) -> Line {
+    let (word, preposition) = match way {
+        Way::In => ("received_all", "from"),
+        Way::Out => ("sent_all", "to"),
+    };
+    let path_shown = path.map(|path| format!(" of {path}")).unwrap_or_default();
+    let what = format!("{files} files{path_shown} ({}) {preposition} ", bytes(size));
+    let fields = json!({ "path": path, "files": files, "bytes": size });
+    of(word, guest, &what, format!("; the first {NAMED} are named above"), fields)
+}
+
 fn refused(guest: &Guest, verb: &str, path: Option<&RelPath>, fault: &Fault) -> Line {
     let mut fields = why(fault);
     fields["verb"] = json!(verb);
@@ -202,10 +196,13 @@ fn address_of(address: &SocketAddr) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::base::digest::EntryDigest;
+    use crate::base::fault::FaultKind;
     use crate::base::id::PeerId;
     use crate::base::text::{PeerText, is_deceptive};
     use crate::wire::hub::{Rank, VersionId};
@@ -219,7 +216,8 @@ mod tests {
         let address = "[fe80::1%3]:9".parse().unwrap();
         let fault = Fault::new(FaultKind::NotPermitted, text);
         let digest = Some(EntryDigest([7; 32]));
-        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest };
+        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest, nth: 1 };
+        let whole = |way| Event::Whole { guest: guest.clone(), way, path: Some(path.clone()), files: 101, bytes: 5 };
         vec![
             Event::Listening { name: text.into(), id, dir: text.into(), port: 1 },
             Event::Connected { guest: guest.clone(), address },
@@ -235,9 +233,12 @@ mod tests {
             Event::Restored { guest: guest.clone(), path: path.clone(), version: Some(VersionId::new()) },
             Event::Refused { guest: guest.clone(), verb: "push", path: Some(path.clone()), fault: fault.clone() },
             Event::Appeared { path: path.clone(), size: 5 },
-            Event::Vanished { path },
+            Event::Vanished { path: path.clone() },
             Event::Managed { what: text.to_owned() },
-            Event::Failed { guest, fault: fault.clone() },
+            whole(Way::In),
+            whole(Way::Out),
+            Event::Missed { events: 3 },
+            Event::Failed { guest: guest.clone(), fault: fault.clone() },
             Event::Trouble(fault),
             Event::Closed { address, reason: text.into() },
         ]
@@ -273,6 +274,16 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_told_of_each_file_and_people_of_the_first_hundred() {
+        let Event::Received(file) = &events("notes")[6] else { unreachable!() };
+        let told = |nth| {
+            let event = Event::Received(Moved { nth, ..file.clone() });
+            (is_for(&event, Format::Human), is_for(&event, Format::Json))
+        };
+        assert_eq!((told(1), told(100), told(101)), ((true, true), (true, true), (false, true)));
+    }
+
+    #[test]
     fn what_came_is_told_with_account_device_path_size_and_digest() {
         let event = &events("notes")[6];
         let line = line(event);
@@ -281,28 +292,5 @@ mod tests {
         assert_eq!(line.text, told);
         assert_eq!(line.fields["digest"], "07".repeat(32));
         assert_eq!((&line.fields["path"], &line.fields["size"]), (&json!("shared/notes"), &json!(5)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing() {
-        let (happen, events) = mpsc::channel(1);
-        let (tell, mut told) = mpsc::channel(2);
-        let passing = tokio::spawn(pass_on(events, tell));
-        let event = |n: usize| Event::Managed { what: n.to_string() };
-        for n in 0..50 {
-            happen.send(event(n)).await.unwrap();
-        }
-        let mut read = || match told.try_recv().unwrap().0 {
-            Event::Managed { what } => what,
-            Event::Trouble(fault) => fault.to_string(),
-            other => panic!("{other:?}"),
-        };
-        tokio::time::sleep(PATIENCE * 2).await;
-        assert_eq!((read(), read()), ("0".to_owned(), "1".to_owned()));
-        happen.send(event(50)).await.unwrap();
-        drop(happen);
-        passing.await.unwrap();
-        assert_eq!(read(), "the log was not read for a while: 48 lines are missing here");
-        assert_eq!(read(), "50");
     }
 }
