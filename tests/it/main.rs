@@ -23,6 +23,18 @@ mod hostile_receiver;
 mod house_plan;
 #[cfg(unix)]
 mod hub_again;
+#[cfg(unix)]
+mod hub_at_once;
+#[cfg(unix)]
+mod hub_broken;
+#[cfg(unix)]
+mod hub_by_hand;
+#[cfg(target_os = "linux")]
+mod hub_full;
+#[cfg(unix)]
+mod hub_killed;
+#[cfg(unix)]
+mod hub_quota;
 mod join;
 #[cfg(unix)]
 mod killed;
