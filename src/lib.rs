@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! cli    what a person types and sees; the only floor that prints, prompts, reads the environment
+//! hub    the repository: accounts, spaces and their rules, catalogue, store, what is done there
 //! node   a running node: accept connections, decide by policy, serve shares
 //! flow   conversations over one stream: greet, offer, send, receive, list, pair
 //! wire | disk | link | find     messages and frames | files below one root |
@@ -27,6 +28,8 @@
 //!   way to its successor: [`flow::underway`]
 //! * received: [`flow::receive`], heard and unpacked by `flow::hear`, checked by `flow::intake`,
 //!   written by [`disk::writer`], put into place by `disk::settle`
+//! * at a hub: permitted by [`hub::space`], given room by [`hub::quota`], what gives way kept and all of it
+//!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
 pub mod base;

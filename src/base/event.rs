@@ -1,5 +1,7 @@
 //! What happens in a transfer, as values; the command line draws them.
 
+use serde::{Deserialize, Serialize};
+
 use super::entries::Entries;
 use super::fault::Fault;
 use super::id::TransferId;
@@ -25,7 +27,8 @@ pub struct Progress {
 }
 
 /// What a transfer is doing, in the order in which it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Telling what there is.
     #[default]

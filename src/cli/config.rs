@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::outcome::{Exit, Failure};
 use crate::disk::receipts::Receipts;
@@ -114,7 +115,22 @@ impl Folders {
 /// In the folder that goes when this user logs out, where there is one; else beside the configuration.
 fn sockets(base: &impl BaseStrategy) -> Vec<PathBuf> {
     let runtime = base.runtime_dir().filter(|folder| folder.is_dir()).map(|folder| folder.join("ftx"));
-    runtime.into_iter().chain([base.config_dir().join("ftx").join("run")]).collect()
+    runtime.into_iter().chain([short(base.config_dir().join("ftx").join("run"))]).collect()
+}
+
+/// The folder, if the name of a socket in it is not too long for the system; else one that is as good:
+/// in `/tmp`, which is the same for all of this user's programs, found by the name of this one. Its owner is looked at before it
+/// is used.
+fn short(folder: PathBuf) -> PathBuf {
+    /// Bytes of the name of a socket, with the end that C wants: 104 on macOS, 108 on Linux.
+    const MOST: usize = 104;
+    const NAME: usize = "/hub-xxxxxxxx.sock".len() + 1;
+    let name = folder.as_os_str().as_encoded_bytes();
+    if cfg!(windows) || name.len() + NAME <= MOST {
+        return folder;
+    }
+    let digest: String = Sha256::digest(name).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Path::new("/tmp").join(format!("ftx-{digest}"))
 }
 
 /// `XDG_DOWNLOAD_DIR` of `user-dirs.dirs` (xdg-user-dirs), where there is one.
@@ -143,6 +159,15 @@ mod tests {
         assert_eq!(parse("XDG_DOWNLOAD_DIR=\"/data/in\""), Some("/data/in".into()));
         assert_eq!(parse("XDG_DOWNLOAD_DIR=\"relative\""), None);
         assert_eq!(parse("XDG_MUSIC_DIR=\"/x\""), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_socket_is_where_its_name_is_short_enough() {
+        assert_eq!(short("/home/anna/.config/ftx/run".into()), Path::new("/home/anna/.config/ftx/run"));
+        let [one, other] = ["a", "b"].map(|letter| short(format!("/{}/run", letter.repeat(90)).into()));
+        assert!(one != other && one.as_os_str().len() < 85, "{}", one.display());
+        assert_eq!(one, short(format!("/{}/run", "a".repeat(90)).into()), "whoever looks for it finds it");
     }
 
     #[test]

@@ -68,6 +68,23 @@ impl Context {
         Ok(Self { me, tls, state, folders, only, interfaces, config, named, printer, stop })
     }
 
+    /// The same for another node of this user, that prints nothing: for its hub.
+    #[must_use]
+    pub fn for_another(&self, me: Me, tls: Tls, stop: Stop) -> Self {
+        Self {
+            me,
+            tls,
+            stop,
+            printer: Printer::silent(),
+            state: self.state.clone(),
+            folders: self.folders.clone(),
+            config: self.config.clone(),
+            interfaces: self.interfaces.clone(),
+            only: self.only.clone(),
+            named: None,
+        }
+    }
+
     /// The address book as it is now.
     ///
     /// # Errors

@@ -36,46 +36,94 @@ pub struct Delivery {
     pub connecting: Connecting,
 }
 
+/// A receiver that has been reached.
+#[derive(Debug)]
+pub struct Dialled<'a> {
+    context: &'a Context,
+    receiver: &'a Receiver,
+    reached: Reached,
+    /// Who it is.
+    pub peer: Peer,
+    /// Its name, for messages.
+    pub shown: String,
+}
+
+/// What came of sending to it.
+#[derive(Debug)]
+pub struct Delivered {
+    /// What it has now.
+    pub sent: Sent,
+    /// How long it took, without the time that a person took to answer.
+    pub took: Duration,
+}
+
+impl<'a> Dialled<'a> {
+    /// Reaches a receiver.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn reach(context: &'a Context, receiver: &'a Receiver) -> Result<Self, Failure> {
+        let reached = reach_first(context, receiver).await?;
+        let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
+        check_folder(receiver, &peer)?;
+        Ok(Self { context, receiver, reached, peer, shown })
+    }
+
+    /// Sends to it, and dials it again where it is lost.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn send(
+        self,
+        delivery: &Delivery,
+        transfer: TransferId,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Delivered, Failure> {
+        let Self { context, receiver, mut reached, peer, shown } = self;
+        let address = reached.address;
+        let mut redial = Redial::new(context, &receiver.peer, &reached, delivery.connecting);
+        let begun = Begun::now();
+        let sent = loop {
+            let fault = match attempt(context, (receiver, reached), delivery, (transfer, progress), &begun).await {
+                Ok(sent) => break Ok(sent),
+                Err(fault) => fault,
+            };
+            if !delivery.outgoing.is_repeatable() {
+                break Err(Failure::flow(&shown, &fault));
+            }
+            match redial.again(&fault, &shown, progress).await {
+                Ok(again) => reached = again,
+                Err(failure) => break Err(failure),
+            }
+        };
+        let mut sent = sent.map_err(|failure| at(&peer, &shown, failure))?;
+        note_met(context, &peer, address);
+        sent.summary.bytes_moved += redial.moved;
+        Ok(Delivered { sent, took: begun.elapsed() })
+    }
+}
+
 /// Sends to one receiver, and tells how it went.
 ///
 /// # Errors
 /// See [`Failure`].
 pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery) -> Result<Exit, Failure> {
     let printer = &context.printer;
-    let mut reached = reach_first(context, receiver).await?;
-    let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
-    check_folder(receiver, &peer)?;
+    let dialled = Dialled::reach(context, receiver).await?;
+    let (peer, shown) = (dialled.peer.clone(), dialled.shown.clone());
     let (progress, watched) = watch::channel(Progress::default());
-    let mut redial = Redial::new(context, &receiver.peer, &reached, delivery.connecting);
-    let begun = Begun::now();
     let transfer = TransferId::new();
     let bar = bars::draw(printer, format!("→ {shown}"), watched.clone());
-    let sent = loop {
-        let fault = match attempt(context, (receiver, reached), &delivery, (transfer, &progress), &begun).await {
-            Ok(sent) => break Ok(sent),
-            Err(fault) => fault,
-        };
-        if !delivery.outgoing.is_repeatable() {
-            break Err(Failure::flow(&shown, &fault));
-        }
-        match redial.again(&fault, &shown, &progress).await {
-            Ok(again) => reached = again,
-            Err(failure) => break Err(failure),
-        }
-    };
+    let delivered = dialled.send(&delivery, transfer, &progress).await;
     drop(progress);
     let _ = bar.await;
-    let sent = sent.inspect_err(|_| {
+    let Delivered { sent, took } = delivered.inspect_err(|_| {
         let kept = report::kept(&watched.borrow());
         if !kept.is_empty() && delivery.outgoing.is_repeatable() {
             printer.note(&format!("{shown} {kept}"));
         }
-    });
-    let mut sent = sent.map_err(|failure| at(&peer, &shown, failure))?;
-    note_met(context, &peer, address);
-    sent.summary.bytes_moved += redial.moved;
+    })?;
     report::exceptions(printer, &sent.summary, &sent.passed);
-    let took = begun.elapsed();
     let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
     let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
     let line = format!("{verdict} at {shown}: {}", report::line(&sent.summary, took));

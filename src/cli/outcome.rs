@@ -51,6 +51,26 @@ impl Termination for Exit {
 }
 
 impl Exit {
+    /// The exit of this code; something else, where there is none.
+    pub fn of_code(code: u8) -> Self {
+        let all = [
+            Self::Done,
+            Self::Usage,
+            Self::NotFound,
+            Self::Unreachable,
+            Self::Declined,
+            Self::Identity,
+            Self::Integrity,
+            Self::Partly,
+            Self::Disk,
+            Self::NotPermitted,
+            Self::TimedOut,
+            Self::Version,
+            Self::Interrupted,
+        ];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Self::Other)
+    }
+
     fn of(kind: FaultKind) -> Self {
         match kind {
             FaultKind::Other | FaultKind::NotFound | FaultKind::Protocol | FaultKind::Busy | FaultKind::Unknown(_) => {

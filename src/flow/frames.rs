@@ -21,9 +21,6 @@ const AROUND: usize = 128;
 /// Threads that pack for one receiver.
 const PACKERS: usize = 2;
 
-/// Batches, of about 1 MiB each, that may wait for the lanes.
-const QUEUE: usize = 3;
-
 /// Whole frames, to be written to one lane.
 #[derive(Debug)]
 pub(super) enum Batch {
@@ -108,10 +105,10 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// Both ends of a queue.
-pub(super) fn queue(packing: Arc<Packing>) -> (Frames, Queue) {
-    let (out, batches) = mpsc::channel(QUEUE);
-    let (used, spare) = mpsc::channel(QUEUE + 2);
+/// Both ends of a queue, in which so many batches, of about 1 MiB each, may wait for the lanes.
+pub(super) fn queue(packing: Arc<Packing>, waiting: usize) -> (Frames, Queue) {
+    let (out, batches) = mpsc::channel(waiting);
+    let (used, spare) = mpsc::channel(waiting + 2);
     let out = Out { batches: out, packing };
     let frames = Frames { out, spare, used: used.clone(), packers: None, batch: Vec::new() };
     (frames, Queue { batches: Mutex::new(batches), used })

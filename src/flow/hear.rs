@@ -190,6 +190,10 @@ impl<'a> Taking<'a> {
                 hand.small_chunk(head, &self.small).await.map_err(|_| stuck())?;
             }
             Sending::Chunk(head) => {
+                if self.packed.capacity() > 0 {
+                    // What does not shrink comes as it is from now on, and there may be many connections.
+                    (self.packed, self.unpacked, self.unpacker) = Default::default();
+                }
                 let length = length_of(head)?;
                 let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;
                 read_raw(reader, length, &mut bytes, ear).await?;

@@ -15,9 +15,6 @@ use crate::wire::message::ChunkHead;
 /// Writing threads of one transfer.
 const THREADS: usize = 2;
 
-/// Bytes that may wait to be written, in KiB: the unit of [`Intake::room`].
-const WAITING_KIB: usize = 3 * 1024;
-
 /// Handfuls that may wait for one thread.
 const WAITING: usize = 64;
 
@@ -68,12 +65,15 @@ struct Handful {
 pub(super) struct Intake {
     threads: Vec<(mpsc::Sender<Handful>, JoinHandle<()>)>,
     room: Arc<Semaphore>,
+    /// How much that is, in KiB.
+    kib: usize,
     buffers: Buffers,
 }
 
-/// Buffers, used again: fresh ones cost the system more than what is done in them.
+/// Buffers, used again, by all transfers of a node: fresh ones cost the system more than what is done in
+/// them, and many threads that each have their own cost memory.
 #[derive(Debug, Clone, Default)]
-struct Buffers(Arc<Mutex<Spare>>);
+pub(super) struct Buffers(Arc<Mutex<Spare>>);
 
 /// Buffers that nobody uses now.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ struct Spare {
 }
 
 /// Buffers kept for use again.
-const SPARE: usize = 4;
+const SPARE: usize = 8;
 
 impl Buffers {
     fn lock(&self) -> MutexGuard<'_, Spare> {
@@ -116,9 +116,9 @@ impl Buffers {
 pub(super) struct Stuck;
 
 impl Intake {
-    /// Starts the threads; the first failure of any goes to `failed`.
-    pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>) -> Self {
-        let buffers = Buffers::default();
+    /// Starts the threads; the first failure of any goes to `failed`. So many MiB may wait to be written.
+    pub(super) fn start(partial: &Arc<Partial>, failed: &mpsc::Sender<Fault>, mib: usize, buffers: Buffers) -> Self {
+        let kib = mib * 1024;
         let threads = (0..THREADS).map(|_| {
             let (pieces, mut waiting) = mpsc::channel(WAITING);
             let (writer, failed, buffers) = (Writer::new(partial), failed.clone(), buffers.clone());
@@ -129,7 +129,7 @@ impl Intake {
             });
             (pieces, thread)
         });
-        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(WAITING_KIB)), buffers }
+        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(kib)), kib, buffers }
     }
 
     /// What one connection hands over with.
@@ -138,7 +138,7 @@ impl Intake {
     }
 
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stuck> {
-        let kib = bytes.div_ceil(1024).clamp(1, WAITING_KIB) as u32;
+        let kib = bytes.div_ceil(1024).clamp(1, self.kib) as u32;
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
     }
 

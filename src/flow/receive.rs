@@ -21,7 +21,7 @@ use super::limit::Limit;
 use super::pages::pages;
 use super::receipt::Statement;
 use super::stop::Stop;
-use super::underway::{Pulse, Which};
+use super::underway::{Pulse, Underway, WAITING_EACH, Which};
 use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
@@ -318,7 +318,10 @@ where
     fn begin(&mut self) {
         self.progress.send_modify(|p| p.stage = Stage::Moving);
         if let Some(partial) = &self.partial {
-            let _ = self.ear.intake.set(Intake::start(partial, &self.failed));
+            let underway = self.lanes.underway.as_ref().map(|(underway, _)| underway);
+            let waiting = underway.map_or(WAITING_EACH, Underway::waiting);
+            let buffers = underway.map(Underway::buffers).unwrap_or_default();
+            let _ = self.ear.intake.set(Intake::start(partial, &self.failed, waiting, buffers));
         }
     }
 

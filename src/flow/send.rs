@@ -20,7 +20,7 @@ use super::pump;
 use super::receipt::Statement;
 use super::speak::{Mouth, Speaker, on_lanes};
 use super::stop::Stop;
-use super::underway::{Pulse, Which};
+use super::underway::{Pulse, WAITING_EACH, Which};
 use crate::base::digest::EntryDigest;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
@@ -138,7 +138,11 @@ where
     let watched = progress.subscribe();
     let ledger = Arc::new(Ledger::new(progress));
     let (haves, wanted) = mpsc::unbounded_channel();
-    let (frames, queue) = frames::queue(outgoing.packing.clone());
+    let waiting = match &further {
+        Further::Attach(underway) => underway.waiting(),
+        Further::None | Further::Dial(..) => WAITING_EACH,
+    };
+    let (frames, queue) = frames::queue(outgoing.packing.clone(), waiting);
     let queue = Arc::new(queue);
     let (shared, pumped) = (ledger.clone(), outgoing.clone());
     std::thread::spawn(move || drop(pump::run(&pumped, &shared, wanted, frames)));

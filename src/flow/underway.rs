@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::greet::Session;
+use super::intake::Buffers;
 use super::stop::{Stop, Stopper};
 use crate::base::id::{PeerId, TransferId};
 use crate::wire::limits::KEEP_ALIVE;
@@ -18,6 +19,15 @@ const SILENT: Duration = KEEP_ALIVE.saturating_add(Duration::from_secs(1));
 
 /// How long the lost connection may take to end: a slow disk syncs what it has until then.
 const ENDING: Duration = Duration::from_secs(10 * 60);
+
+/// MiB that may wait to be written or sent, all transfers of a node together; each has one at least.
+const WAITING: usize = 24;
+
+/// With more transfers than this at once none gets further connections: they would only take from the others.
+const MANY: usize = 8;
+
+/// MiB that may wait of one transfer.
+pub(super) const WAITING_EACH: usize = 3;
 
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,6 +40,7 @@ pub struct Underway<S>(Arc<Shared<S>>);
 struct Shared<S> {
     transfers: Mutex<Vec<Transfer<S>>>,
     ended: Notify,
+    buffers: Buffers,
 }
 
 #[derive(Debug)]
@@ -103,7 +114,7 @@ impl<S> Clone for Underway<S> {
 
 impl<S> Default for Underway<S> {
     fn default() -> Self {
-        Self(Arc::new(Shared { transfers: Mutex::default(), ended: Notify::new() }))
+        Self(Arc::new(Shared { transfers: Mutex::default(), ended: Notify::new(), buffers: Buffers::default() }))
     }
 }
 
@@ -139,8 +150,19 @@ impl<S> Underway<S> {
         Some(Place { shared: self.0.clone(), which, ticket, replaced })
     }
 
+    /// How many MiB one of the transfers may have waiting: few where there are many, so that all together
+    /// take no more memory than [`WAITING`].
+    pub(super) fn waiting(&self) -> usize {
+        (WAITING / self.0.lock().len().max(1)).clamp(1, WAITING_EACH)
+    }
+
+    /// Buffers that all of them use.
+    pub(super) fn buffers(&self) -> Buffers {
+        self.0.buffers.clone()
+    }
+
     /// Attaches a connection to a transfer with this peer; gives it back where there is no such
-    /// transfer, the ticket is another's, or there are enough.
+    /// transfer, the ticket is another's, there are enough, or [`MANY`] transfers share the link.
     ///
     /// # Errors
     /// The connection.
@@ -152,8 +174,10 @@ impl<S> Underway<S> {
             other.which.peer == peer && other.which.transfer == transfer && fits
         });
         match found {
-            Some(found) => found.lanes.try_send(session).map_err(|refused| Box::new(refused.into_inner())),
-            None => Err(Box::new(session)),
+            Some(found) if transfers.len() <= MANY => {
+                found.lanes.try_send(session).map_err(|refused| Box::new(refused.into_inner()))
+            }
+            _ => Err(Box::new(session)),
         }
     }
 }

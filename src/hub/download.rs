@@ -2,13 +2,62 @@
 
 use super::Hub;
 use super::account::Member;
+use super::event::{Event, Guest, Moved, NAMED};
 use super::space::{Deed, Kind, not_there};
+use super::status::Way;
+use crate::base::event::Summary;
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::disk::source::Source;
 use crate::wire::limits::MAX_WANTED;
 
 impl Hub {
+    /// What the hub's owner hands out of it: anything that is in a space. Blocks.
+    ///
+    /// # Errors
+    /// Where one of them is in no space, or is not there.
+    pub fn handed_out(&self, paths: &[RelPath]) -> Result<Source, Fault> {
+        if paths.is_empty() || paths.len() > MAX_WANTED {
+            return Err(Fault::new(FaultKind::Other, format!("1 to {MAX_WANTED} paths can be sent at once")));
+        }
+        for path in paths {
+            if !self.register.read(|records| records.spaces.keys().any(|space| space.as_str() == path.top())) {
+                let text = format!("{path} is in no space; ftx hub spaces lists them");
+                return Err(Fault::new(FaultKind::NotPermitted, text));
+            }
+            if self.store.stat(path)?.is_none() {
+                return Err(not_there(path));
+            }
+        }
+        self.store.outgoing(paths)
+    }
+
+    /// Tells the log what of these paths was sent to somebody.
+    pub async fn sent(&self, guest: &Guest, paths: &[RelPath], summary: &Summary) {
+        let (mut files, mut bytes) = (0, 0);
+        for (entry, outcome) in summary.each() {
+            let EntryKind::File { size, .. } = entry.kind else { continue };
+            if !outcome.is_good() {
+                continue;
+            }
+            self.activity.sent(size);
+            (files, bytes) = (files + 1, bytes + size);
+            // The names that travel begin with what was asked for, without the folders above it.
+            let whole = paths.iter().find(|path| path.file_name().as_str() == entry.path.top());
+            let above = whole.and_then(RelPath::parent);
+            let path =
+                above.and_then(|above| RelPath::parse(&format!("{}/{}", above.as_str(), entry.path.as_str())).ok());
+            let path = path.unwrap_or_else(|| entry.path.clone());
+            let file = Moved { guest: guest.clone(), path, size, digest: None, nth: files };
+            self.events.tell(Event::Sent(file)).await;
+        }
+        if files > NAMED {
+            let (guest, path) = (guest.clone(), paths.first().cloned());
+            self.events.tell(Event::Whole { guest, way: Way::Out, path, files, bytes }).await;
+        }
+    }
+
     /// What is sent to somebody who asks for these paths; everything that is theirs to see where they
     /// name none. Blocks.
     ///

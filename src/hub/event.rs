@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::status::Way;
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::id::PeerId;
@@ -79,8 +80,21 @@ pub enum Event {
     },
     /// A file came and is safe.
     Received(Moved),
-    /// A file was fetched.
+    /// A file was fetched, or sent from the hub.
     Sent(Moved),
+    /// A transfer of more than [`NAMED`] files has ended.
+    Whole {
+        /// From whom, or to whom.
+        guest: Guest,
+        /// Which way.
+        way: Way,
+        /// Where to, or what, as it was asked for.
+        path: Option<RelPath>,
+        /// How many files it was; of each there was an event.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// Something was removed; it can be restored.
     Removed {
         /// By whom.
@@ -152,6 +166,11 @@ pub enum Event {
     },
     /// The hub cannot do something that it should.
     Trouble(Fault),
+    /// So many events were not told: whoever reads the log is too slow.
+    Missed {
+        /// How many.
+        events: u64,
+    },
     /// A connection was closed before it was known whose it is. Told once for each address.
     Closed {
         /// From where.
@@ -172,4 +191,16 @@ pub struct Moved {
     pub size: u64,
     /// Its digest.
     pub digest: Option<EntryDigest>,
+    /// Which one of its transfer it is, from 1.
+    pub nth: u64,
+}
+
+/// How many files of a transfer a person wants to see named.
+pub const NAMED: u64 = 100;
+
+impl Moved {
+    /// Whether a person wants to see it named: beyond [`NAMED`], how many there were says more.
+    pub fn is_named(&self) -> bool {
+        self.nth <= NAMED
+    }
 }

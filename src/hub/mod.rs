@@ -7,6 +7,7 @@ pub mod code;
 pub mod control;
 mod download;
 pub mod event;
+pub mod events;
 mod hand_in;
 pub mod hash;
 pub mod join;
@@ -29,12 +30,11 @@ pub mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
-
 use self::account::Member;
 use self::activity::Activity;
 use self::catalogue::{Catalogue, Row};
 use self::event::Event;
+use self::events::Events;
 use self::join::Gate;
 use self::quota::Reservations;
 use self::register::Register;
@@ -73,7 +73,7 @@ pub struct Hub {
     /// How fast bytes may move, in and out, all together.
     pub limit: Limit,
     /// Whoever keeps the log.
-    pub events: mpsc::Sender<Event>,
+    pub events: Events,
     /// Since when it runs, in milliseconds since 1970.
     since: u64,
     /// Held while one file takes another's place, or goes.
@@ -96,7 +96,7 @@ pub struct Parts {
     /// See [`Hub::limit`].
     pub limit: Limit,
     /// See [`Hub::events`].
-    pub events: mpsc::Sender<Event>,
+    pub events: Events,
 }
 
 impl Hub {
@@ -146,7 +146,7 @@ impl Hub {
 
     /// Tells whoever keeps the log, from a thread that may block.
     fn log(&self, event: Event) {
-        let _ = self.events.blocking_send(event);
+        self.events.tell_blocking(event);
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::account::{Account, bytes, check_name, text};
@@ -58,12 +59,6 @@ impl Records {
         self.spaces.entry(people()).or_insert(Space { kind: Kind::People, quota: None });
     }
 
-    /// The spaces in which each has a folder of their own to hand in.
-    pub fn drops(&self) -> Vec<Name> {
-        let drops = self.spaces.iter().filter(|(_, space)| matches!(space.kind, Kind::Drop { .. }));
-        drops.map(|(name, _)| name.clone()).collect()
-    }
-
     /// What in a file that was written by hand cannot be.
     fn check(&self) -> Result<(), String> {
         let (mut names, mut devices) = (HashSet::new(), HashSet::new());
@@ -113,6 +108,8 @@ struct Inner {
     records: RwLock<Arc<Records>>,
     /// Held by whoever changes something.
     changing: Mutex<()>,
+    /// For whoever waits for a change.
+    changes: watch::Sender<()>,
 }
 
 struct Secret(Zeroizing<[u8; 32]>);
@@ -150,7 +147,8 @@ impl Register {
             Err(error) => return Err(Fault::disk(format!("reading {}", path.display()), &error)),
         };
         let (records, changing) = (RwLock::new(Arc::new(records)), Mutex::new(()));
-        Ok(Self(Arc::new(Inner { path, secret: Secret(secret), records, changing })))
+        let changes = watch::Sender::new(());
+        Ok(Self(Arc::new(Inner { path, secret: Secret(secret), records, changing, changes })))
     }
 
     /// Looks at what is on record now.
@@ -170,8 +168,22 @@ impl Register {
         if records != *before {
             write(&self.0.path, &self.0.secret.0, &records, Existing::Replace)?;
             *self.0.records.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(records);
+            self.0.changes.send_replace(());
         }
         Ok(result)
+    }
+
+    /// The spaces in which each has a folder of their own to hand in.
+    pub fn drops(&self) -> Vec<Name> {
+        self.read(|records| {
+            let spaces = records.spaces.iter().filter(|(_, space)| matches!(space.kind, Kind::Drop { .. }));
+            spaces.map(|(name, _)| name.clone()).collect()
+        })
+    }
+
+    /// Tells whenever something is another.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// The salt told for an account that there is not, or that has no password: always the same, and

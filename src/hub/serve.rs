@@ -1,5 +1,6 @@
 //! One conversation with a device at a hub.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,16 +10,15 @@ use tokio::task::spawn_blocking;
 use super::Hub;
 use super::account::Member;
 use super::activity::Present;
-use super::event::{Event, Guest, Moved};
+use super::event::{Event, Guest};
 use super::join::{Admitted, Asked};
 use super::space::people;
 use super::status::Way;
 use super::upload::Upload;
 use super::verbs::{self, Asking};
-use crate::base::event::{Progress, Summary};
+use crate::base::event::Progress;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::id::TransferId;
-use crate::base::manifest::EntryKind;
+use crate::base::id::{PeerId, TransferId};
 use crate::base::path::RelPath;
 use crate::flow::consent::{Consent, Proposal, Verdict};
 use crate::flow::fault::FlowFault;
@@ -26,7 +26,7 @@ use crate::flow::greet::{self, Proof};
 use crate::flow::lanes::Further;
 use crate::flow::outgoing::{Manner, Outgoing};
 use crate::flow::refuse::refuse;
-use crate::flow::stop::Stop;
+use crate::flow::stop::{Stop, Stopper};
 use crate::flow::{ask, list, preview, receive, send};
 use crate::link::tls::{Link, Stream, Tls};
 use crate::node::accept::Server;
@@ -57,7 +57,45 @@ impl Server for Hub {
     }
 
     async fn closed(&self, address: SocketAddr, reason: String) {
-        let _ = self.events.send(Event::Closed { address, reason: reason.into() }).await;
+        self.events.tell(Event::Closed { address, reason: reason.into() }).await;
+    }
+}
+
+/// What is wanted, in a word, and of what, for the log.
+fn shown(request: &Request) -> (&'static str, Option<RelPath>) {
+    match request {
+        Request::Push => ("push", None),
+        Request::PushTo(to) => ("push", Some(to.clone())),
+        Request::Preview => ("preview", None),
+        Request::PreviewTo(to) => ("preview", Some(to.clone())),
+        Request::Pull(paths) => ("pull", paths.first().cloned()),
+        Request::List(path) => ("ls", path.clone()),
+        Request::Ask(verb) => verbs::shown(verb),
+        Request::Pair => ("trust", None),
+        Request::Join { .. } => ("join", None),
+        Request::Attach { .. } => ("attach", None),
+    }
+}
+
+impl Hub {
+    /// Has a conversation stop where the hub does, or where the device is no longer this member's: its
+    /// account was disabled or removed, or may do something else now.
+    async fn end_with(&self, device: &PeerId, member: &Member, mut stop: Stop, stopper: &Stopper) -> Infallible {
+        let mut changes = self.register.changes();
+        let ousted = async {
+            // What changed before this was listened for is seen here, too.
+            while self.register.read(|records| records.member(device)).as_ref() == Some(member) {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = ousted => {}
+            () = stop.stopped() => {}
+        }
+        stopper.stop();
+        std::future::pending().await
     }
 }
 
@@ -87,19 +125,20 @@ impl Conversation {
         }
         let present = hub.activity.connected(guest.clone(), address);
         if present.is_only() {
-            let _ = hub.events.send(Event::Connected { guest: guest.clone(), address }).await;
+            hub.events.tell(Event::Connected { guest: guest.clone(), address }).await;
         }
         let held = match (request, member) {
             (Request::Join { account, by }, _) => Self::join(&hub, session, (account, by), &present, address).await,
             (request, Some(member)) => {
-                let conversation = Self { hub: hub.clone(), guest: guest.clone(), member, stop };
-                conversation.request(session, request).await
+                let stopper = Stopper::new();
+                let (guest, ends) = (guest.clone(), stopper.listen());
+                let conversation = Self { hub: hub.clone(), guest, member: member.clone(), stop: ends };
+                tokio::select! {
+                    held = conversation.request(session, request) => held,
+                    never = hub.end_with(&id, &member, stop, &stopper) => match never {},
+                }
             }
-            (request, None) => {
-                hub.activity.refused();
-                let text = format!("this device has not joined {}", hub.me.name);
-                refuse(session, &request, Fault::new(FaultKind::NotJoined, text)).await
-            }
+            (request, None) => Self::keep_out(&hub, session, request, &guest).await,
         };
         if let Err(fault) = held {
             let event = match fault {
@@ -109,13 +148,13 @@ impl Conversation {
                 other => Some(Fault::new(other.kind(), other.to_string())),
             };
             if let Some(fault) = event {
-                let _ = hub.events.send(Event::Failed { guest: guest.clone(), fault }).await;
+                hub.events.tell(Event::Failed { guest: guest.clone(), fault }).await;
             }
         }
         let last = present.is_only().then(|| present.lasted());
         drop(present);
         if let Some(after) = last {
-            let _ = hub.events.send(Event::Disconnected { guest, after }).await;
+            hub.events.tell(Event::Disconnected { guest, after }).await;
         }
     }
 
@@ -132,7 +171,7 @@ impl Conversation {
             Admitted::Joined { member: Member { account, rank }, .. } => {
                 present.belongs_to(Some(account.clone()));
                 guest.account = Some(account);
-                let _ = hub.events.send(Event::Joined { guest, rank }).await;
+                hub.events.tell(Event::Joined { guest, rank }).await;
                 return Ok(());
             }
             Admitted::Refused(fault) => fault,
@@ -147,8 +186,21 @@ impl Conversation {
             }
         };
         hub.activity.refused();
-        let _ = hub.events.send(Event::JoinRefused { guest, fault }).await;
+        hub.events.tell(Event::JoinRefused { guest, fault }).await;
         Ok(())
+    }
+
+    /// Refuses whoever may do nothing here.
+    async fn keep_out(hub: &Hub, session: Session, request: Request, guest: &Guest) -> Result<(), FlowFault> {
+        let fault = if hub.register.read(|records| records.is_disabled(&guest.id)) {
+            Fault::new(FaultKind::NotPermitted, "this account is disabled; ask whoever runs the hub")
+        } else {
+            Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", hub.me.name))
+        };
+        hub.activity.refused();
+        let (verb, path) = shown(&request);
+        hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
+        refuse(session, &request, fault).await
     }
 
     async fn request(self, session: Session, request: Request) -> Result<(), FlowFault> {
@@ -179,7 +231,7 @@ impl Conversation {
     async fn refused(&self, verb: &'static str, path: Option<RelPath>, fault: &Fault) {
         self.hub.activity.refused();
         let (guest, fault) = (self.guest.clone(), fault.clone());
-        let _ = self.hub.events.send(Event::Refused { guest, verb, path, fault }).await;
+        self.hub.events.tell(Event::Refused { guest, verb, path, fault }).await;
     }
 
     fn destination(&self, to: &RelPath) -> Result<RelPath, Fault> {
@@ -215,6 +267,9 @@ impl Conversation {
         let limit = self.hub.limit.clone();
         let received = receive::receive(session, consent, further, limit, progress, self.stop.clone()).await;
         drop(moving);
+        if let Some(whole) = upload.whole() {
+            self.hub.events.tell(whole).await;
+        }
         let ended = move || {
             upload.end();
             Ok(())
@@ -263,28 +318,9 @@ impl Conversation {
             // Whoever pulls and then declines has only looked.
             Err(FlowFault::Declined { .. }) => Ok(()),
             sent => {
-                self.told(&paths, &sent?.summary).await;
+                self.hub.sent(&self.guest, &paths, &sent?.summary).await;
                 Ok(())
             }
-        }
-    }
-
-    /// Tells the log what was fetched.
-    async fn told(&self, paths: &[RelPath], summary: &Summary) {
-        for (entry, outcome) in summary.each() {
-            let EntryKind::File { size, .. } = entry.kind else { continue };
-            if !outcome.is_good() {
-                continue;
-            }
-            self.hub.activity.sent(size);
-            // The names that travel begin with what was asked for, without the folders above it.
-            let whole = paths.iter().find(|path| path.file_name().as_str() == entry.path.top());
-            let above = whole.and_then(RelPath::parent);
-            let path =
-                above.and_then(|above| RelPath::parse(&format!("{}/{}", above.as_str(), entry.path.as_str())).ok());
-            let path = path.unwrap_or_else(|| entry.path.clone());
-            let file = Moved { guest: self.guest.clone(), path, size, digest: None };
-            let _ = self.hub.events.send(Event::Sent(file)).await;
         }
     }
 

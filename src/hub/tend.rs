@@ -11,7 +11,6 @@ use super::Hub;
 use super::catalogue::{Pending, Row};
 use super::event::Event;
 use super::rebuild::{ByHand, Rebuild};
-use super::register::Records;
 use super::store::Shared;
 use super::watch::{Noticed, Watch};
 use super::{hash, prune};
@@ -59,7 +58,7 @@ impl Hub {
         let watch = match watch {
             Ok(watch) => Some(watch),
             Err(fault) => {
-                let _ = self.events.try_send(Event::Trouble(fault));
+                self.log(Event::Trouble(fault));
                 None
             }
         };
@@ -82,7 +81,7 @@ impl Hub {
 
     /// Has somebody bring catalogue and folder together.
     fn rebuild<T>(&self, run: impl FnOnce(&Rebuild<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let drops = self.register.read(Records::drops);
+        let drops = self.register.drops();
         run(&Rebuild { catalogue: &self.catalogue, store: &*self.store, drops: &drops, now: now(), since: self.since })
     }
 

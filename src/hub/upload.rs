@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
 use super::catalogue::{Pending, Row, Top};
-use super::event::{Event, Guest, Moved};
+use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
 use super::space::{Deed, Kind, Whose};
+use super::status::Way;
 use super::store::Keep;
 use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
@@ -38,6 +39,8 @@ pub(super) struct Upload {
     kept: Mutex<Vec<Version>>,
     /// Whether something may be in place that is not in the catalogue.
     unnoted: AtomicBool,
+    /// Files that came so far, and their bytes.
+    came: (AtomicU64, AtomicU64),
 }
 
 /// What is known of it once it is accepted.
@@ -61,15 +64,9 @@ enum News {
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
-        Arc::new(Self {
-            hub,
-            guest,
-            member,
-            to,
-            accepted: OnceLock::new(),
-            kept: Mutex::default(),
-            unnoted: AtomicBool::new(false),
-        })
+        let (accepted, kept) = (OnceLock::new(), Mutex::default());
+        let (unnoted, came) = (AtomicBool::new(false), Default::default());
+        Arc::new(Self { hub, guest, member, to, accepted, kept, unnoted, came })
     }
 
     /// Whether anything may be sent there at all.
@@ -100,6 +97,13 @@ impl Upload {
             // Else it is found to be over when the hub starts the next time.
             let _ = self.hub.catalogue.end(accepted.transfer);
         }
+    }
+
+    /// What is told of it as a whole when it ends; nothing, where each of its files was named.
+    pub(super) fn whole(&self) -> Option<Event> {
+        let (files, bytes) = (self.came.0.load(Ordering::Relaxed), self.came.1.load(Ordering::Relaxed));
+        let (guest, path) = (self.guest.clone(), Some(self.to.clone()));
+        (files > NAMED).then_some(Event::Whole { guest, way: Way::In, path, files, bytes })
     }
 
     /// What it needs, without what is there already.
@@ -236,7 +240,9 @@ impl Keeper for Upload {
         self.hand_in(page)?;
         for settled in page.iter().filter(|settled| came(settled) && settled.entry.has_bytes()) {
             let (path, size, digest) = (self.full(placed_at(settled))?, settled.entry.size(), settled.digest);
-            let file = Moved { guest: self.guest.clone(), path, size, digest };
+            let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
+            self.came.1.fetch_add(size, Ordering::Relaxed);
+            let file = Moved { guest: self.guest.clone(), path, size, digest, nth };
             self.hub.activity.received(&file);
             self.hub.log(Event::Received(file));
         }

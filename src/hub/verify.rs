@@ -46,6 +46,8 @@ pub struct Damage {
 pub enum Step {
     /// So many more bytes are read.
     Read(u64),
+    /// One more file or version is read to its end.
+    Whole,
     /// This is wrong.
     Damaged(Damage),
 }
@@ -169,6 +171,7 @@ impl Run<'_> {
                 continue;
             }
             self.done.files += 1;
+            self.whole();
             return self.judge(path, &stat, row, found);
         }
         self.damaged(path, None, Wrong::Unknown);
@@ -257,6 +260,7 @@ impl Run<'_> {
             Err(fault) => return self.unreadable(path, Some(id), fault),
         };
         self.done.versions += 1;
+        self.whole();
         let wrong = match version.digest {
             None => Wrong::Unknown,
             Some(digest) if digest != found.digest || stat.size != version.size => Wrong::Rotted,
@@ -279,6 +283,10 @@ impl Run<'_> {
         let found = found.map_err(|error| Fault::disk(format!("reading {path}"), &error))?;
         self.done.stopped |= found.is_none();
         Ok(found)
+    }
+
+    fn whole(&mut self) {
+        self.done.stopped |= (self.each)(Step::Whole) == Go::Stop;
     }
 
     fn unreadable(&mut self, path: &RelPath, version: Option<VersionId>, fault: Fault) -> Result<(), Fault> {

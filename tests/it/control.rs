@@ -154,7 +154,7 @@ async fn status_tells_people_and_programs_the_same() {
     let guest = Guest { id: device, name: "lap\u{1b}[2Jtop".into(), account: None };
     let _here = counter.desk.activity.connected(guest.clone(), "10.0.0.1:5".parse().unwrap());
     let path = RelPath::parse("shared/a").unwrap();
-    counter.desk.activity.received(&Moved { guest, path, size: 5, digest: None });
+    counter.desk.activity.received(&Moved { guest, path, size: 5, digest: None, nth: 1 });
     let told = run(&home, &["hub", "status"]).await.done().last();
     assert_eq!((&told["hub"]["name"], &told["connected"][0]["id"]), (&json!("lab-hub"), &json!(device.to_string())));
     assert_eq!(told["received"][0]["path"], "shared/a");
@@ -224,8 +224,11 @@ async fn damage_is_named_and_ends_with_7_and_sending_tells_of_each() {
     run(&home, &["hub", "verify", "--fix-catalogue"]).await.done();
 
     let sent = run(&home, &["hub", "send", "lab-hub:shared/a", "alice"]).await.exits(8).objects();
-    assert_eq!(sent[0], json!({ "event": "sent", "receiver": "alice", "error": null }));
-    assert_eq!(sent[1], json!({ "event": "sent", "receiver": "bob", "error": "shared/a is not there" }));
+    assert_eq!(
+        sent[0],
+        json!({ "event": "sent", "receiver": "alice", "code": 0, "error": null, "files": 1, "bytes": 7 })
+    );
+    assert_eq!((&sent[1]["code"], &sent[1]["error"]), (&json!(1), &json!("shared/a is not there")));
     assert!(run(&home, &["hub", "send", "other:shared/a", "alice"]).await.exits(3).failure().contains("lab-hub~"));
     run(&home, &["hub", "send", "alice"]).await.exits(2).failure();
 }
@@ -266,4 +269,5 @@ fn a_hub_that_does_not_run_is_managed_by_its_folder() {
     let lock = fs::File::create(class.join(".ftx/lock")).unwrap();
     lock.lock().unwrap();
     home.run(&["hub", "invite", "--dir", "class"]).exits(4).failure();
+    lock.unlock().unwrap();
 }

@@ -76,7 +76,7 @@ fn a_lost_or_broken_catalogue_is_made_anew_from_the_folder_and_that_is_told() {
         let pushed = anna.run(&["push", "notes.txt", &hub.at("shared/week 1/")]).done().last();
         assert_eq!(pushed["entries"][0]["outcome"], "placed_as", "{pushed}");
         assert_eq!(fs::read(hub.path("shared/week 1/notes.txt")).unwrap(), b"second!");
-        hub.verify();
+        hub.manage(&["verify"]).done();
         anna.run(&["rm", &hub.at("shared/week 1/notes (1).txt")]).done();
     }
 }

@@ -50,7 +50,7 @@ fn what_is_changed_by_hand_is_there_for_all_and_keeps_its_owner_where_it_is_the_
         let item = hub.list(&anna, "shared")["shared/by hand/renamed.txt"].clone();
         item["sha256"].is_string().then_some(())
     });
-    hub.verify();
+    hub.manage(&["verify"]).done();
 }
 
 #[test]
@@ -75,5 +75,5 @@ fn what_was_changed_by_hand_while_the_hub_was_down_is_taken_in_when_it_starts() 
     let owners = listed.values().map(|item| item["owner"].clone()).collect::<Vec<_>>();
     assert_eq!(owners, ["anna".into(), "anna".into(), Value::Null]);
     anna.run(&["ls", &hub.at("beside")]).exits(1);
-    hub.verify();
+    hub.manage(&["verify"]).done();
 }

@@ -16,7 +16,8 @@ fn refused(hub: &Hub, home: &Home, name: &str, to: &str) -> String {
     assert!(ran.objects().iter().all(|object| object["bytes_moved"].as_u64().unwrap_or(0) == 0), "{ran:?}");
     assert!(!hub.path(".ftx/.ftx-partial").exists(), "nothing is staged");
     let told = ran.failure();
-    let logged = hub.event_where("refused", |event| told.contains(event["reason"].as_str().unwrap_or("-")));
+    let is = |event: &serde_json::Value| event["verb"] == "push" && told.contains(event["error"].as_str().unwrap());
+    let logged = hub.event_where("refused", is);
     assert_eq!(logged["account"], "anna", "{logged}");
     told
 }

@@ -1,8 +1,10 @@
 //! `ftx hub`: the class's central repository, and what its manager does on the same machine.
 
 pub mod accounts;
+pub mod courier;
 pub mod invite;
 pub mod manage;
+pub mod opened;
 pub mod overview;
 pub mod reach;
 pub mod resting;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::opened::{Opened, Opener, own_folder};
 use super::resting::Resting;
-use crate::base::fault::FaultKind;
 use crate::base::id::PeerId;
 use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
@@ -83,19 +83,11 @@ impl Reached {
             return Err(Failure::new(Exit::NotFound, format!("no hub of yours runs in {shown}"))
                 .hint(format!("start it with: ftx hub {shown}")));
         }
-        let (dir, name) = (dir.to_owned(), context.me.name.clone());
-        let opened = tokio::task::spawn_blocking(move || Resting::open(&dir, &name, id)).await;
-        match opened {
-            Ok(Ok(resting)) => {
-                resting.told.iter().for_each(|told| context.printer.warn(told));
-                Ok(Self::Rests(Arc::new(resting)))
-            }
-            Ok(Err(fault)) if fault.kind == FaultKind::Busy => Err(Failure::new(Exit::Unreachable, fault.to_string())
-                .cause("its hub is just starting, or somebody else runs it")
-                .hint("try again in a moment, as the user who runs it")),
-            Ok(Err(fault)) => Err(Failure::local(&fault)),
-            Err(_) => Err(Failure::new(Exit::Other, "the folder cannot be opened")),
-        }
+        let dir = dir.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Opened::open(&dir, Opener::Command)).await;
+        let opened = opened.map_err(|_| Failure::new(Exit::Other, "the folder cannot be opened"))??;
+        opened.tell(context);
+        Ok(Self::Rests(Arc::new(Resting::new(context, opened)?)))
     }
 
     /// Which hub it is.
@@ -136,7 +128,7 @@ async fn first(path: &Path) -> Result<Option<Answer>, crate::base::fault::Fault>
 }
 
 fn id_of(dir: &Path) -> Result<PeerId, Failure> {
-    let state = State::new(dir.join(".ftx"));
+    let state = State::new(own_folder(dir));
     if !state.key_file().exists() {
         let shown = dir.display();
         return Err(Failure::new(Exit::NotFound, format!("{shown} is no hub's folder"))

@@ -1,39 +1,37 @@
 //! `ftx hub [DIR]`: the hub itself.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::courier::Messenger;
+use super::opened::{Opened, Opener};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::Role;
-use crate::base::naming;
-use crate::base::path::RelPath;
-use crate::cli::context::{Context, load_key};
+use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::rate::Rate;
 use crate::cli::ui::log::Log;
 use crate::cli::ui::units::bytes;
 use crate::cli::visible::{self, Visible};
-use crate::disk::root::Root;
-use crate::disk::state::State;
 use crate::find::Announcement;
-use crate::flow::greet::Me;
 use crate::flow::stop::{Stop, Stopper};
-use crate::hub::catalogue::{Catalogue, Found, Pending};
+use crate::hub::catalogue::Found;
 use crate::hub::code::Invitation;
 use crate::hub::control::desk::Desk;
 use crate::hub::control::holdings::Repository;
+use crate::hub::control::reread::Reread;
 use crate::hub::control::socket::Socket;
+use crate::hub::event::Event;
+use crate::hub::events::{self, Happened};
 use crate::hub::register::Register;
 use crate::hub::status::About;
-use crate::hub::store::{Folder, Store};
 use crate::hub::tend::Start;
 use crate::hub::{Hub, Parts};
 use crate::link::tls::Tls;
@@ -64,77 +62,6 @@ pub struct Run {
     pub port: Option<u16>,
 }
 
-/// A hub's folder, opened by this process alone.
-#[derive(Debug)]
-pub struct Opened {
-    /// Where it is.
-    pub dir: PathBuf,
-    /// Its files.
-    pub store: Arc<Folder>,
-    /// Accounts and spaces.
-    pub register: Register,
-    /// What is known of the files.
-    pub catalogue: Catalogue,
-    /// How the catalogue was found.
-    pub found: Found,
-    /// Uploads that had not come to their end when it was opened.
-    pub left: Vec<Pending>,
-    /// The hub's own key.
-    pub state: State,
-    /// Held as long as it is open.
-    _lock: File,
-}
-
-/// The folder in a repository that is the hub's own.
-pub fn own_folder(dir: &Path) -> PathBuf {
-    dir.join(".ftx")
-}
-
-impl Opened {
-    /// Opens a repository; one that is not there yet is made.
-    ///
-    /// # Errors
-    /// Where another process has it, or something in it cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, Failure> {
-        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        let local = |fault: &Fault| Failure::local(fault).hint("name a folder you may write to: ftx hub DIR");
-        let disk = |error: std::io::Error| local(&Fault::disk(format!("opening {}", dir.display()), &error));
-        let root = Root::open_or_create(&dir).map_err(disk)?;
-        root.check_writable().map_err(|fault| local(&fault))?;
-        let own = own_folder(&dir);
-        private_folder(&own).map_err(disk)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(own.join("lock")).map_err(disk)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Failure::new(Exit::Other, format!("a hub runs on {} already", dir.display()))
-                    .hint("ftx hub status shows it"));
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(disk(error)),
-        }
-        let failed = |fault: Fault| Failure::local(&fault);
-        let store = Arc::new(Folder::open(&dir).map_err(failed)?);
-        let register = Register::open(&own).map_err(failed)?;
-        let (catalogue, found) = Catalogue::open(&own).map_err(failed)?;
-        for space in register.read(|records| records.spaces.keys().cloned().collect::<Vec<_>>()) {
-            store.make_folder(&RelPath::from(space)).map_err(failed)?;
-        }
-        let left = catalogue.pending().map_err(failed)?;
-        Ok(Self { state: State::new(own), left, dir, store, register, catalogue, found, _lock: lock })
-    }
-}
-
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path)
-}
-
 /// Runs the hub until it is told to end.
 ///
 /// # Errors
@@ -144,12 +71,12 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
         Some(dir) => dir.clone(),
         None => context.folders.home.join("ftx-hub"),
     };
-    let opened = Opened::open(&dir)?;
-    let me = who(context, &opened)?;
+    let opened = Opened::open(&dir, Opener::Hub)?;
+    let me = opened.who(context)?;
     let tls =
         Tls::new(&me.key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
     let listener = visible::listen(context, command.port)?;
-    let (events, happened) = mpsc::channel(WAITING);
+    let (events, happened) = events::way(WAITING);
     let hub = Arc::new(Hub::new(Parts {
         me,
         tls,
@@ -183,7 +110,8 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     answer(context, &hub, &opened, announced, stopper.listen()).await;
     // Whoever reads that it runs may use it at once.
     introduce(context, &hub, &opened, announced)?;
-    let log = tokio::spawn(Log::new(context.printer.clone()).run(happened));
+    let log = keep_log(context, happened);
+    listening(&hub, &opened.dir, announced).await;
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
     context.interrupted().await;
     stopper.stop();
@@ -198,8 +126,25 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Keeps the log, in a thread of its own: whoever does not read it holds up nobody. The answer comes when
+/// it has ended.
+fn keep_log(context: &Context, happened: Happened) -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    let log = Log::new(&context.printer);
+    std::thread::spawn(move || {
+        log.run(happened);
+        let _ = ended.send(());
+    });
+    end
+}
+
+async fn listening(hub: &Hub, dir: &Path, port: u16) {
+    let (name, id) = (hub.me.name.as_str().into(), hub.me.key.public().id());
+    hub.events.tell(Event::Listening { name, id, dir: dir.to_owned(), port }).await;
+}
+
 /// Has the hub answer its owner's commands on this machine.
-async fn answer(context: &Context, hub: &Hub, opened: &Opened, port: u16, stop: Stop) {
+async fn answer(context: &Context, hub: &Arc<Hub>, opened: &Opened, port: u16, stop: Stop) {
     let id = hub.me.key.public().id();
     let about = About {
         name: hub.me.name.as_str().into(),
@@ -208,13 +153,15 @@ async fn answer(context: &Context, hub: &Hub, opened: &Opened, port: u16, stop: 
         port: Some(port),
         since: now(),
     };
+    let repository = Repository { catalogue: opened.catalogue.clone(), store: opened.store.clone() };
+    let for_hub = context.for_another(hub.me.clone(), hub.tls.clone(), stop.clone());
     let desk = Desk {
         about,
         register: opened.register.clone(),
-        holdings: Arc::new(Repository { catalogue: opened.catalogue.clone(), store: opened.store.clone() }),
+        holdings: Arc::new(repository.clone()),
         activity: hub.activity.clone(),
-        verifier: None,
-        courier: None,
+        verifier: Some(Arc::new(Reread { repository, register: opened.register.clone() })),
+        courier: Some(Arc::new(Messenger { hub: hub.clone(), context: for_hub })),
         events: Some(hub.events.clone()),
     };
     match Socket::listen(&context.folders.sockets, &id).await {
@@ -223,35 +170,12 @@ async fn answer(context: &Context, hub: &Hub, opened: &Opened, port: u16, stop: 
     }
 }
 
-/// The hub has a key of its own: whoever uses this machine uses the hub with theirs.
-fn who(context: &Context, opened: &Opened) -> Result<Me, Failure> {
-    let key = load_key(&opened.state).map_err(|fault| Failure::local(&fault))?;
-    let name = match &context.named {
-        Some(name) => name.clone(),
-        None if context.me.name.ends_with("hub") => context.me.name.clone(),
-        None => naming::cleaned(&format!("{}-hub", context.me.name)).unwrap_or_else(|| "hub".to_owned()),
-    };
-    Ok(Me { key: Arc::new(key), name, role: Role::Hub })
-}
-
-/// What is to be told of a catalogue that was lost.
-pub(super) fn built_anew(found: &Found, register: &Register) -> Option<String> {
-    let reason = match found {
-        Found::Rebuild(reason) => reason,
-        Found::Fresh if register.read(|records| !records.accounts.is_empty()) => "it is not there",
-        Found::Fresh | Found::Continued | Found::BrokenOff => return None,
-    };
-    Some(format!("the catalogue is built anew from the folder, which does not say whose the files are: {reason}"))
-}
-
 fn introduce(context: &Context, hub: &Hub, opened: &Opened, port: u16) -> Result<(), Failure> {
     let printer = &context.printer;
     let id = hub.me.key.public().id();
     let addresses = visible::addresses(context);
     let spaces: Vec<String> = hub.register.read(|records| records.spaces.keys().map(ToString::to_string).collect());
-    if let Some(text) = built_anew(&opened.found, &opened.register) {
-        printer.warn(&text);
-    }
+    opened.tell(context);
     printer.line(&format!("{}~{}  (hub)", hub.me.name, id.short()));
     printer.line(&format!("  address     {}, port {port}", addresses.join(", ")));
     let free = hub.store.free().map(|free| format!("; {} free", bytes(free))).unwrap_or_default();

@@ -8,6 +8,7 @@ use super::reach::{Reached, Running, Which};
 use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::ui::board::Board;
+use crate::cli::ui::keys::Keys;
 use crate::cli::ui::printer::Format;
 use crate::hub::control::message::{Answer, Request};
 use crate::node::serve::now;
@@ -17,7 +18,7 @@ use crate::node::serve::now;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ftx hub status\n  ftx hub status --watch\n  ftx hub status --json")]
 pub struct Status {
-    /// Go on, and show it anew each second
+    /// Go on, and show it anew each second; q or Ctrl-C ends it
     #[arg(short, long)]
     pub watch: bool,
     /// Which hub.
@@ -34,11 +35,14 @@ pub async fn run(context: &Context, command: Status) -> Result<Exit, Failure> {
     let request = if command.watch { Request::Watch } else { Request::Status };
     let mut answers = hub.ask(request).await?;
     let mut board = Board::new(&context.printer);
+    let drawn = command.watch && context.printer.is_seen();
+    let mut keys = drawn.then(|| Keys::wait_for(b'q'));
     loop {
         let answer = tokio::select! {
             answer = answers.next() => answer.map_err(|fault| Failure::local(&fault))?,
             // So a watch is meant to end.
             () = context.interrupted(), if command.watch => return Ok(Exit::Done),
+            () = quit(keys.as_mut()) => return Ok(Exit::Done),
         };
         let Some(answer) = answer else { return Ok(Exit::Done) };
         let Answer::Status(status) = answer else { continue };
@@ -49,5 +53,13 @@ pub async fn run(context: &Context, command: Status) -> Result<Exit, Failure> {
                 overview::lines(&status, now()).iter().for_each(|line| context.printer.line(line));
             }
         }
+    }
+}
+
+/// Ends when a person wants no more of it.
+async fn quit(keys: Option<&mut Keys>) {
+    match keys {
+        Some(keys) => keys.pressed().await,
+        None => std::future::pending().await,
     }
 }

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::printer::Printer;
+use super::printer::{Format, Printer};
 use super::units::{bytes, moment};
 use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
 use crate::base::text::escape;
-use crate::hub::event::{Event, Guest, Moved};
+use crate::hub::event::{Event, Guest, Moved, NAMED};
+use crate::hub::events::Happened;
+use crate::hub::status::Way;
 use crate::node::serve::now;
 
 /// One line of the log: a word for what happened, the rest of it for people, its fields for programs.
@@ -29,18 +30,28 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log that is printed.
-    pub fn new(printer: Printer) -> Self {
-        Self { printer }
+    /// A log that is printed where this printer prints; a reader that stops it does not stop the printer.
+    pub fn new(printer: &Printer) -> Self {
+        Self { printer: printer.apart() }
     }
 
-    /// Prints events until the hub has ended.
-    pub async fn run(self, mut events: mpsc::Receiver<Event>) {
-        while let Some(event) = events.recv().await {
-            let at = now();
-            let line = line(&event);
-            self.printer.result(&human(&line, at), || object(&line, at));
+    /// Prints events until the hub has ended. Blocks, for as long as whoever reads it does.
+    pub fn run(self, mut events: Happened) {
+        while let Some(event) = events.next() {
+            if is_for(&event, self.printer.format()) {
+                let at = now();
+                let line = line(&event);
+                self.printer.result(&human(&line, at), || object(&line, at));
+            }
         }
+    }
+}
+
+/// Programs are told of each file of a transfer, people of so many only.
+fn is_for(event: &Event, format: Format) -> bool {
+    match event {
+        Event::Received(file) | Event::Sent(file) => format == Format::Json || file.is_named(),
+        _ => true,
     }
 }
 
@@ -99,6 +110,12 @@ fn line(event: &Event) -> Line {
         }
         Event::Managed { what } => Line { word: "managed", text: what.clone(), fields: json!({ "what": what }) },
         Event::Failed { guest, fault } => of("failed", guest, "", because(fault), why(fault)),
+        Event::Whole { guest, way, path, files, bytes } => whole(guest, *way, path.as_ref(), (*files, *bytes)),
+        Event::Missed { events } => Line {
+            word: "missed",
+            text: format!("{events} events, as this log was not read fast enough"),
+            fields: json!({ "events": events }),
+        },
         Event::Trouble(fault) => Line { word: "trouble", text: fault.to_string(), fields: why(fault) },
         Event::Closed { address, reason } => Line {
             word: "closed",
@@ -135,6 +152,17 @@ fn moved(word: &'static str, way: &str, file: &Moved) -> Line {
     let what = format!("{} ({}) {way} ", file.path, bytes(file.size));
     let fields = json!({ "path": file.path, "size": file.size, "digest": digest });
     of(word, &file.guest, &what, format!(", digest {short}"), fields)
+}
+
+fn whole(guest: &Guest, way: Way, path: Option<&RelPath>, (files, size): (u64, u64)) -> Line {
+    let (word, preposition) = match way {
+        Way::In => ("received_all", "from"),
+        Way::Out => ("sent_all", "to"),
+    };
+    let path_shown = path.map(|path| format!(" of {path}")).unwrap_or_default();
+    let what = format!("{files} files{path_shown} ({}) {preposition} ", bytes(size));
+    let fields = json!({ "path": path, "files": files, "bytes": size });
+    of(word, guest, &what, format!("; the first {NAMED} are named above"), fields)
 }
 
 fn refused(guest: &Guest, verb: &str, path: Option<&RelPath>, fault: &Fault) -> Line {
@@ -188,7 +216,8 @@ mod tests {
         let address = "[fe80::1%3]:9".parse().unwrap();
         let fault = Fault::new(FaultKind::NotPermitted, text);
         let digest = Some(EntryDigest([7; 32]));
-        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest };
+        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest, nth: 1 };
+        let whole = |way| Event::Whole { guest: guest.clone(), way, path: Some(path.clone()), files: 101, bytes: 5 };
         vec![
             Event::Listening { name: text.into(), id, dir: text.into(), port: 1 },
             Event::Connected { guest: guest.clone(), address },
@@ -204,9 +233,12 @@ mod tests {
             Event::Restored { guest: guest.clone(), path: path.clone(), version: Some(VersionId::new()) },
             Event::Refused { guest: guest.clone(), verb: "push", path: Some(path.clone()), fault: fault.clone() },
             Event::Appeared { path: path.clone(), size: 5 },
-            Event::Vanished { path },
+            Event::Vanished { path: path.clone() },
             Event::Managed { what: text.to_owned() },
-            Event::Failed { guest, fault: fault.clone() },
+            whole(Way::In),
+            whole(Way::Out),
+            Event::Missed { events: 3 },
+            Event::Failed { guest: guest.clone(), fault: fault.clone() },
             Event::Trouble(fault),
             Event::Closed { address, reason: text.into() },
         ]
@@ -239,6 +271,16 @@ mod tests {
         words.sort();
         words.dedup();
         assert_eq!(words.len(), count, "{words:?}");
+    }
+
+    #[test]
+    fn programs_are_told_of_each_file_and_people_of_the_first_hundred() {
+        let Event::Received(file) = &events("notes")[6] else { unreachable!() };
+        let told = |nth| {
+            let event = Event::Received(Moved { nth, ..file.clone() });
+            (is_for(&event, Format::Human), is_for(&event, Format::Json))
+        };
+        assert_eq!((told(1), told(100), told(101)), ((true, true), (true, true), (false, true)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod bars;
 pub mod board;
 pub mod door;
+pub mod keys;
 pub mod log;
 pub mod printer;
 pub mod prompt;

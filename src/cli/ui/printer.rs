@@ -23,6 +23,8 @@ pub enum Format {
 /// How much is said besides results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loudness {
+    /// Nothing, not even results.
+    Silent,
     /// Errors only.
     Quiet,
     /// What a person wants to know.
@@ -48,6 +50,17 @@ impl Printer {
         // Ten times a second: smooth to the eye, nothing to the processor.
         let target = if draw { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         Self { format, loudness, bars: MultiProgress::with_draw_target(target), lost: Arc::default() }
+    }
+
+    /// Prints nothing at all: for what is told another way.
+    pub fn silent() -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        Self { format: Format::Human, loudness: Loudness::Silent, bars, lost: Arc::default() }
+    }
+
+    /// A printer that prints in the same way, and does not hold this one up where nobody reads.
+    pub fn apart(&self) -> Self {
+        Self { bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), ..self.clone() }
     }
 
     /// For whom.
@@ -154,6 +167,9 @@ impl Printer {
     }
 
     fn out(&self, line: &str) {
+        if self.loudness == Loudness::Silent {
+            return;
+        }
         let written = self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             writeln!(out, "{line}").and_then(|()| out.flush())
@@ -177,6 +193,9 @@ impl Printer {
     }
 
     fn err(&self, line: &str) {
+        if self.loudness == Loudness::Silent {
+            return;
+        }
         // Nobody reads: then there is nobody to tell.
         self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{line}")));
     }

@@ -18,6 +18,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
 use crate::hub::activity::{Activity, Gauge};
 use crate::hub::event::Event;
+use crate::hub::events::Events;
 use crate::hub::register::Register;
 use crate::hub::status::{About, AccountUse, SpaceUse, Status};
 
@@ -43,11 +44,12 @@ pub trait Verifier: Send + Sync + Debug {
 
 /// Whoever sends to peers what a hub holds.
 pub trait Courier: Send + Sync + Debug {
-    /// Sends `paths` to `receivers`, named as for `ftx push`, and tells of each how it ended.
+    /// Sends `paths` to `receivers`, named as for `ftx push`, or to everybody who is here, and tells of
+    /// each how far it is and how it ended. What is under way stops where the answer is dropped.
     fn send(
         &self,
         paths: Vec<RelPath>,
-        receivers: String,
+        receivers: Option<String>,
         told: mpsc::Sender<Answer>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + '_>>;
 }
@@ -68,7 +70,7 @@ pub struct Desk {
     /// Who sends for it; nobody, where it does not run.
     pub courier: Option<Arc<dyn Courier>>,
     /// Its log, where it runs.
-    pub events: Option<mpsc::Sender<Event>>,
+    pub events: Option<Events>,
 }
 
 /// What there is, by space and by account.
@@ -164,8 +166,7 @@ impl Desk {
         let (register, holdings) = (self.register.clone(), self.holdings.clone());
         let done = on_a_thread(move || manage::manage(request, &register, &*holdings)).await?;
         if let (Some(what), Some(events)) = (done.changed, &self.events) {
-            // The hub ends: then nobody keeps the log.
-            let _ = events.send(Event::Managed { what }).await;
+            events.tell(Event::Managed { what }).await;
         }
         for answer in done.answers {
             tell(answers, answer).await?;

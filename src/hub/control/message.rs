@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::event::Stage;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::{Name, RelPath};
 use crate::base::text::PeerText;
@@ -105,8 +106,8 @@ pub enum Request {
     Send {
         /// What.
         paths: Vec<RelPath>,
-        /// To whom, as for `ftx push`.
-        receivers: String,
+        /// To whom, as for `ftx push`; to everybody who is here, if nobody is named.
+        receivers: Option<String>,
     },
 }
 
@@ -200,12 +201,31 @@ pub enum Answer {
         /// Whether something is lost or wrong, and not only unknown.
         damage: bool,
     },
+    /// How far the sending to one receiver is.
+    Sending {
+        /// To whom.
+        receiver: PeerText,
+        /// What is being done.
+        stage: Stage,
+        /// Bytes announced so far.
+        bytes: u64,
+        /// Bytes that moved.
+        moved: u64,
+        /// Bytes that need not move.
+        kept: u64,
+    },
     /// How the sending to one receiver ended.
     Sent {
         /// To whom.
         receiver: PeerText,
-        /// Why it failed, if it did.
+        /// The exit code of a push to it that ends like this; 0 where it has everything.
+        code: u8,
+        /// Why it has not everything.
         failed: Option<PeerText>,
+        /// Files that it has.
+        files: u64,
+        /// Bytes that moved.
+        bytes: u64,
     },
     /// It is still at it. Said every other second while there is nothing else to say.
     Working,

@@ -6,6 +6,7 @@ pub mod holdings;
 pub mod lines;
 mod manage;
 pub mod message;
+pub mod reread;
 pub mod socket;
 
 #[cfg(test)]

@@ -178,6 +178,10 @@ async fn say(mut stream: &Stream, answer: &Answer) -> Result<(), Fault> {
 /// [`FaultKind::NotFound`] where no hub answers there.
 pub async fn ask(path: &Path, request: Request) -> Result<Answers, Fault> {
     let silent = |text: String| Fault::new(FaultKind::NotFound, format!("{}: {text}", path.display()));
+    // Whoever else may put a socket there would be believed, and told codes.
+    if !path.parent().is_some_and(is_ours) {
+        return Err(silent("its folder is not yours".to_owned()));
+    }
     let name = name(path).map_err(|error| silent(plain(&error)))?;
     let stream = match timeout(THERE, Stream::connect(name)).await {
         Ok(Ok(stream)) => stream,
@@ -283,6 +287,19 @@ fn name(path: &Path) -> io::Result<Name<'_>> {
     path.file_name().unwrap_or_default().to_ns_name::<GenericNamespaced>()
 }
 
+/// Whether a folder is this user's.
+#[cfg(unix)]
+fn is_ours(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::symlink_metadata(folder);
+    found.is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Path) -> bool {
+    true
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -300,8 +317,7 @@ fn private(folder: &Path) -> Result<(), Fault> {
         use std::os::unix::fs::{DirBuilderExt, MetadataExt};
         builder.mode(0o700).create(folder).map_err(|error| failed(&error))?;
         let found = fs::symlink_metadata(folder).map_err(|error| failed(&error))?;
-        let ours = found.uid() == rustix::process::geteuid().as_raw();
-        if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
+        if !is_ours(folder) || found.mode() & 0o077 != 0 {
             let shown = folder.display();
             let text = format!("others may use {shown}; make it yours alone: chmod 700 {shown}");
             return Err(Fault::new(FaultKind::NotPermitted, text));

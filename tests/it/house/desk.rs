@@ -67,13 +67,14 @@ impl Courier for Held {
     fn send(
         &self,
         paths: Vec<RelPath>,
-        receivers: String,
+        receivers: Option<String>,
         told: mpsc::Sender<Answer>,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + '_>> {
         Box::pin(async move {
-            let _ = told.send(Answer::Sent { receiver: receivers.into(), failed: None }).await;
+            let alice = receivers.unwrap().into();
+            let _ = told.send(Answer::Sent { receiver: alice, code: 0, failed: None, files: 1, bytes: 7 }).await;
             let failed = Some(format!("{} is not there", paths[0]).into());
-            let _ = told.send(Answer::Sent { receiver: "bob".into(), failed }).await;
+            let _ = told.send(Answer::Sent { receiver: "bob".into(), code: 1, failed, files: 0, bytes: 0 }).await;
             Ok(())
         })
     }

@@ -115,8 +115,8 @@ impl User {
             return true;
         }
         self.cut += 1;
-        // Lost, or nobody there.
-        assert!(matches!(ran.code, Some(3 | 4)), "{}: {ran:?}", self.account);
+        // Lost, or nobody there; or gone while it said who it is, which also others do who are no ftx.
+        assert!(matches!(ran.code, Some(3 | 4 | 12)), "{}: {ran:?}", self.account);
         until(&format!("a kill is the reason of {ran:?}"), || {
             let again = field.starts.load(Ordering::SeqCst) > starts;
             (again || field.over.load(Ordering::SeqCst)).then_some(())
