@@ -391,7 +391,7 @@ where
         self.say(&Receiving::Settling).await?;
         self.drain().await?;
         self.report().await?;
-        let settled = self.patiently(move || placed(&partial)).await?;
+        let settled = self.patiently(move || partial.settle()).await?;
         let mut statement = Statement::of(transfer);
         let (mut entries, mut outcomes) =
             (Entries::default(), Vec::with_capacity(self.progress.borrow().entries as usize));
@@ -462,20 +462,6 @@ where
             }
         }
     }
-}
-
-/// Puts everything into place, and has it noted where somebody looks after the folder: all of it, also when
-/// the sender hangs up meanwhile.
-fn placed(partial: &Partial) -> Result<Box<dyn Iterator<Item = Vec<Settled>> + Send>, Fault> {
-    let mut settled = partial.settle()?;
-    let Some(keeper) = partial.keeper() else { return Ok(Box::new(settled)) };
-    let pages = settled.try_fold(Vec::new(), |mut pages, page| {
-        keeper.settled(&page)?;
-        pages.push(page);
-        Ok(pages)
-    })?;
-    keeper.end();
-    Ok(Box::new(pages.into_iter()))
 }
 
 pub(super) fn lost_thread() -> Fault {

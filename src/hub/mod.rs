@@ -33,6 +33,7 @@ pub mod watch;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::account::Member;
 use self::activity::Activity;
@@ -84,6 +85,8 @@ pub struct Hub {
     strangers: Strangers,
     /// At what takes long.
     turns: Turns,
+    /// Since when it runs, in milliseconds since 1970.
+    since: u64,
     /// Held while one file takes another's place, or goes.
     turn: Mutex<()>,
 }
@@ -126,6 +129,7 @@ impl Hub {
             events: parts.events,
             strangers: Strangers::default(),
             turns: Turns::default(),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64),
             turn: Mutex::default(),
         }
     }

@@ -1,15 +1,15 @@
 //! What a member sends into a space: permitted, given room, and noted before the sender is told.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
-use super::catalogue::{Pending, Row};
+use super::catalogue::{Pending, Row, Top};
 use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
-use super::rebuild::Rebuild;
 use super::space::{Deed, Kind, Whose};
 use super::status::Way;
 use super::store::Keep;
@@ -23,6 +23,9 @@ use crate::disk::partial::Settled;
 use crate::disk::root::{Conflict, Root};
 use crate::node::serve::now;
 use crate::wire::hub::{Version, VersionId};
+
+/// Most outermost names of an upload that are noted when it begins.
+const MAX_TOPS: usize = 1000;
 
 /// One upload.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ struct Accepted {
     transfer: TransferId,
     /// In seconds since 1970.
     since: u64,
+    /// Its outermost names.
+    tops: Vec<Top>,
     need: Need,
     /// What was offered, until it is known what of it is missing.
     offered: Mutex<Entries>,
@@ -110,7 +115,7 @@ impl Upload {
         let reserved = vec![self.hub.reserve(Some(&self.member.account), &self.to, need)?];
         let aside = Mutex::new(Aside { reserved, ahead: 0 });
         let offered = Mutex::new(entries.clone());
-        let _ = self.accepted.set(Accepted { transfer, since: now(), need, offered, aside });
+        let _ = self.accepted.set(Accepted { transfer, since: now(), tops: tops(entries), need, offered, aside });
         self.root()
     }
 
@@ -148,9 +153,8 @@ impl Upload {
         }
         let _ = self.hub.catalogue.kept_all(std::mem::take(&mut *lock(&self.kept)));
         let hub = &self.hub;
-        let drops = hub.drops();
-        let found = Rebuild { catalogue: &hub.catalogue, store: &*hub.store, drops: &drops, now: now() };
-        if found.paths(std::slice::from_ref(&self.to), &mut |_| {}).is_ok() {
+        let found = hub.rebuild(|rebuild| rebuild.paths(std::slice::from_ref(&self.to), &mut |_| {}));
+        if found.is_ok() {
             self.end();
         }
     }
@@ -210,12 +214,8 @@ impl Upload {
     /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
     /// there any more, or is not theirs.
     fn row(&self, settled: &Settled) -> Result<Option<(Row, News)>, Fault> {
-        let placed = match &settled.outcome {
-            Outcome::PlacedAs(path) => path,
-            _ => &settled.entry.path,
-        };
         // A number may have made it too long to be told.
-        let Ok(path) = self.full(placed) else { return Ok(None) };
+        let Ok(path) = self.full(placed_at(settled)) else { return Ok(None) };
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
@@ -226,14 +226,15 @@ impl Upload {
             // Another came after it and took its place.
             return Ok(None);
         }
-        let placed = matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced);
         let mut fresh = Row::of(path, &stat, Some(self.member.account.clone()), now());
         fresh.digest = settled.digest;
-        if placed {
+        let known = self.hub.catalogue.row(&fresh.path)?;
+        let is_noted = |row: &Row| row.fits(&stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
+        if came(settled) && !known.as_ref().is_some_and(is_noted) {
             return Ok(Some((fresh, News::Came)));
         }
         // Equal to what was there: it is whose it was, perhaps with another time.
-        Ok(match self.hub.catalogue.row(&fresh.path)? {
+        Ok(match known {
             Some(row) if row.fits(&stat) => Some((row, News::Nothing)),
             Some(row) if row.size == stat.size && row.inode == stat.inode => {
                 Some((Row { modified: stat.modified, ..row }, News::Changed))
@@ -246,9 +247,14 @@ impl Upload {
     }
 
     /// What is handed in gets the hub's signed word.
-    fn hand_in(&self, rows: Vec<Row>) -> Result<(), Fault> {
+    fn hand_in(&self, page: &[Settled]) -> Result<(), Fault> {
         let kind = self.hub.with_access(&self.member, |access| access.kind(&self.to));
         let (Some(Kind::Drop { deadline }), Some(accepted)) = (kind, self.accepted.get()) else { return Ok(()) };
+        let mut rows = Vec::new();
+        for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
+            // What has changed since is not theirs to be signed for.
+            rows.extend(self.row(settled)?.filter(|(_, news)| *news == News::Nothing).map(|(row, _)| row));
+        }
         self.hub.hand_in((&self.guest, &self.member), accepted.transfer, deadline, rows)
     }
 }
@@ -258,9 +264,13 @@ impl Keeper for Upload {
         self.full(path).map_or(Conflict::Rename, |path| self.conflict_at(&path))
     }
 
+    fn in_turn(&self, work: &mut dyn FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+        let _turn = self.hub.turn();
+        work()
+    }
+
     fn replace(&self, path: &RelPath, place: &mut dyn FnMut() -> io::Result<()>) -> Result<io::Result<()>, Fault> {
         let path = self.full(path)?;
-        let _turn = self.hub.turn();
         if self.conflict_at(&path) != Conflict::Replace {
             // Somebody else's has its place by now.
             return Ok(Err(io::ErrorKind::AlreadyExists.into()));
@@ -310,9 +320,15 @@ impl Keeper for Upload {
         // Also what was begun in time is handed in too late after the deadline.
         self.still_member()?;
         Self::permitted(&self.hub, &self.member, &self.to)?;
-        if let Some(Accepted { transfer, since, .. }) = self.accepted.get() {
+        if let Some(Accepted { transfer, since, tops, .. }) = self.accepted.get() {
             let (account, to) = (self.member.account.clone(), self.to.clone());
-            self.hub.catalogue.begin(Pending { transfer: *transfer, account, to, since: *since })?;
+            self.hub.catalogue.begin(Pending {
+                transfer: *transfer,
+                account,
+                to,
+                since: *since,
+                tops: tops.clone(),
+            })?;
         }
         *lock(&self.stage) = Stage::Placing;
         Ok(())
@@ -320,27 +336,27 @@ impl Keeper for Upload {
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *lock(&self.kept));
-        let (mut rows, mut links) = (Vec::new(), Vec::new());
-        {
-            let _turn = self.hub.turn();
-            for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
-                match settled.entry.kind {
-                    EntryKind::Directory => {}
-                    EntryKind::Link { .. } => links.extend(self.row(settled)?),
-                    _ => rows.extend(self.row(settled)?),
-                }
+        let mut rows = Vec::new();
+        for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
+            if settled.entry.kind != EntryKind::Directory {
+                rows.extend(self.row(settled)?);
             }
-            self.hub.catalogue.kept_all(kept)?;
-            let news = rows.iter().chain(&links).filter(|(_, news)| *news != News::Nothing);
-            self.hub.catalogue.record(news.map(|(row, _)| row.clone()).collect())?;
         }
-        self.hand_in(rows.iter().map(|(row, _)| row.clone()).collect())?;
-        rows.retain(|(_, news)| *news == News::Came);
+        rows.retain(|(_, news)| *news != News::Nothing);
+        self.hub.catalogue.kept_all(kept)?;
+        self.hub.catalogue.record(rows.iter().map(|(row, _)| row.clone()).collect())?;
         if let Some(accepted) = self.accepted.get() {
-            let taken = rows.iter().map(|(row, _)| row.size).sum();
+            let came = rows.iter().filter(|(_, news)| *news == News::Came);
+            let taken = came.map(|(row, _)| row.size).sum();
             lock(&accepted.aside).reserved.iter().fold(taken, |left, reserved| reserved.taken(left));
         }
-        for (Row { path, size, digest, .. }, _) in rows {
+        Ok(())
+    }
+
+    fn noted(&self, page: &[Settled]) -> Result<(), Fault> {
+        self.hand_in(page)?;
+        for settled in page.iter().filter(|settled| came(settled) && settled.entry.has_bytes()) {
+            let (path, size, digest) = (self.full(placed_at(settled))?, settled.entry.size(), settled.digest);
             let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
             self.came.1.fetch_add(size, Ordering::Relaxed);
             let file = Moved { guest: self.guest.clone(), path, size, digest, nth };
@@ -361,6 +377,36 @@ impl Keeper for Upload {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where an entry is now.
+fn placed_at(settled: &Settled) -> &RelPath {
+    match &settled.outcome {
+        Outcome::PlacedAs(path) => path,
+        _ => &settled.entry.path,
+    }
+}
+
+/// Whether an entry came just now, and did not only stay.
+fn came(settled: &Settled) -> bool {
+    matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced)
+}
+
+/// The outermost names of an offer; none where they are too many.
+fn tops(entries: &Entries) -> Vec<Top> {
+    let mut tops = BTreeMap::new();
+    for entry in entries.iter() {
+        let Some(name) = entry.path.components().next().and_then(|name| Name::parse(name).ok()) else { continue };
+        let file = match entry.kind {
+            EntryKind::File { size, modified, .. } if entry.path.depth() == 1 => Some((size, modified)),
+            _ => None,
+        };
+        tops.insert(name, file);
+        if tops.len() > MAX_TOPS {
+            return Vec::new();
+        }
+    }
+    tops.into_iter().map(|(name, file)| Top { name, file }).collect()
 }
 
 impl Hub {

@@ -15,8 +15,10 @@ use crate::disk::root::Root;
 use crate::disk::state::State;
 use crate::flow::greet::Me;
 use crate::hub::catalogue::{Catalogue, Found, Pending};
+use crate::hub::rebuild::Rebuild;
 use crate::hub::register::Register;
 use crate::hub::store::{Folder, Store};
+use crate::node::serve::now;
 
 /// Most bytes read of what stands in the lock.
 const MAX_LOCK: u64 = 64;
@@ -78,6 +80,13 @@ impl Opened {
             store.make_folder(&RelPath::from(space)).map_err(failed)?;
         }
         let left = catalogue.pending().map_err(failed)?;
+        if opener == Opener::Command && found != Found::Continued {
+            // Else the hub would take it for whole when it starts.
+            let drops = register.drops();
+            let (now, since) = (now(), now() * 1000);
+            let together = Rebuild { catalogue: &catalogue, store: &*store, drops: &drops, now, since };
+            together.at_start(&left, &mut |_| {}).map_err(failed)?;
+        }
         Ok(Self { state: State::new(own), left, dir, store, register, catalogue, found, _lock: lock })
     }
 
@@ -95,11 +104,15 @@ impl Opened {
         Ok(Me { key: Arc::new(key), name, role: Role::Hub })
     }
 
-    /// Says so where the catalogue was not usable.
+    /// Says so where the catalogue was lost.
     pub fn tell(&self, context: &Context) {
-        if let Found::Rebuild(reason) = &self.found {
-            context.printer.warn(&format!("the catalogue is built anew from the folder: {reason}"));
-        }
+        let reason = match &self.found {
+            Found::Rebuild(reason) => reason,
+            Found::Fresh if self.register.read(|records| !records.accounts.is_empty()) => "it is not there",
+            Found::Fresh | Found::Continued | Found::BrokenOff => return,
+        };
+        let what = "the catalogue is built anew from the folder, which does not say whose the files are";
+        context.printer.warn(&format!("{what}: {reason}"));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::courier::Messenger;
@@ -94,8 +95,16 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
         accept: "joined",
     };
     let announced = announcement.port;
+    if opened.found == Found::BrokenOff {
+        let (hub, left) = (hub.clone(), opened.left.clone());
+        let done = spawn_blocking(move || hub.recover(&left)).await;
+        done.map_or_else(|_| Ok(()), |done| done.map_err(|fault| Failure::local(&fault)))?;
+    }
     let visible = Visible::start(context, announcement, command.hidden);
-    let start = if opened.found == Found::Continued { Start::Continued } else { Start::Anew };
+    let start = match opened.found {
+        Found::Continued | Found::BrokenOff => Start::Continued,
+        Found::Fresh | Found::Rebuild(_) => Start::Anew,
+    };
     let tended = hub.tend(&opened.dir, start, opened.left.clone());
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
@@ -111,6 +120,8 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let _ = tokio::join!(visible.end(), serving);
     // Something in the background may still be at it; it can be broken off anywhere.
     let _ = timeout(LAST_LINES, log).await;
+    // If it does not come to rest, the next one only looks at everything first.
+    let _ = spawn_blocking(move || opened.catalogue.rest()).await;
     context.printer.note("good-bye");
     Ok(Exit::Done)
 }

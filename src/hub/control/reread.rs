@@ -30,7 +30,8 @@ impl Verifier for Reread {
     fn verify(&self, fix: bool, told: &mut dyn FnMut(Answer) -> ControlFlow<()>) -> Result<(), Fault> {
         let drops = self.register.drops();
         let Repository { catalogue, store } = &self.repository;
-        let hub = Rebuild { catalogue, store: &**store, drops: &drops, now: now() };
+        let (now, since) = (now(), now() * 1000);
+        let hub = Rebuild { catalogue, store: &**store, drops: &drops, now, since };
         let fix = if fix { Fix::Catalogue } else { Fix::Nothing };
         let (mut files, mut bytes, mut last) = (0, 0, Instant::now());
         let done = verify(&hub, fix, &mut |step| {

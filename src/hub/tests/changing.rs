@@ -88,8 +88,13 @@ fn what_gave_way_just_before_a_crash_is_still_its_owners() {
     // As far as removing came: it is kept, and not noted.
     lab.hub.store.keep(&path("shared/a"), crate::wire::hub::VersionId::new(), crate::hub::store::Keep::Away).unwrap();
     let now = crate::node::serve::now() + 5;
-    let rebuild =
-        crate::hub::rebuild::Rebuild { catalogue: &lab.hub.catalogue, store: &*lab.hub.store, drops: &[], now };
+    let rebuild = crate::hub::rebuild::Rebuild {
+        catalogue: &lab.hub.catalogue,
+        store: &*lab.hub.store,
+        drops: &[],
+        now,
+        since: 0,
+    };
     rebuild.at_start(&[], &mut |_| {}).unwrap();
     let version = lab.hub.catalogue.versions(&path("shared/a")).unwrap().remove(0);
     assert_eq!((version.owner, version.digest), (Some(name("alice")), Some(digest_of(b"a"))));

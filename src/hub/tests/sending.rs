@@ -60,7 +60,7 @@ fn what_is_put_there_by_hand_is_not_given_to_whoever_gave_up_an_upload() {
     let lab = Lab::new();
     drop(lab.offers("alice", "shared", 1, &[file("never", b"comes")]).unwrap());
     std::fs::write(lab.dir.join("shared/by-hand"), "teacher").unwrap();
-    let rebuild = Rebuild { catalogue: &lab.hub.catalogue, store: &*lab.hub.store, drops: &[], now: 9 };
+    let rebuild = Rebuild { catalogue: &lab.hub.catalogue, store: &*lab.hub.store, drops: &[], now: 9, since: 0 };
     rebuild.everything(&mut |_| {}).unwrap();
     assert_eq!(lab.owner("shared/by-hand"), None);
 

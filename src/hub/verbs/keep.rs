@@ -11,7 +11,7 @@ use crate::hub::catalogue::Row;
 use crate::hub::event::Event;
 use crate::hub::quota::Need;
 use crate::hub::space::{Deed, not_there};
-use crate::hub::store::Keep;
+use crate::hub::store::{Keep, Stat};
 use crate::node::serve::now;
 use crate::wire::hub::{Version, VersionId};
 
@@ -90,25 +90,38 @@ impl Asking {
         let path = version.path.clone();
         let _turn = self.hub.turn();
         self.may_restore(&version)?;
-        if self.hub.store.stat_version(&path, version.id)?.is_none() {
+        let Some(before) = self.hub.store.stat_version(&path, version.id)? else {
             return Err(Fault::new(FaultKind::NotFound, format!("this version of {path} is not kept any more")));
-        }
+        };
         let now_kept = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
+        self.hub.catalogue.kept_all(now_kept.clone().into_iter().collect())?;
+        let (owner, digest) = (version.owner, version.digest);
+        let row = |stat: &Stat| Row { digest, ..Row::of(path.clone(), stat, owner.clone(), now()) };
+        // Noted first: should the hub end in between, it is known whose it is.
+        self.hub.catalogue.record(vec![row(&before)])?;
         if let Err(fault) = self.hub.store.bring_back(&path, version.id, &path) {
+            self.hub.catalogue.forget(vec![path.clone()])?;
             // What was there is there again.
-            if let Some(kept) = now_kept
-                && self.hub.store.bring_back(&path, kept.id, &path).is_err()
-            {
-                self.hub.catalogue.kept_all(vec![kept])?;
+            if let Some(kept) = now_kept {
+                self.put_back(kept)?;
             }
             return Err(fault);
         }
-        self.hub.catalogue.kept_all(now_kept.into_iter().collect())?;
-        if let Some(stat) = self.hub.store.stat(&path)? {
-            let mut row = Row::of(path, &stat, version.owner, now());
-            row.digest = version.digest;
-            self.hub.catalogue.record(vec![row])?;
+        if let Some(stat) = self.hub.store.stat(&path)?.filter(|stat| !row(&before).fits(stat)) {
+            self.hub.catalogue.record(vec![row(&stat)])?;
         }
         self.hub.catalogue.drop_versions(vec![version.id])
+    }
+
+    /// Puts what has just given way back into its place. In one's turn.
+    fn put_back(&self, kept: Version) -> Result<(), Fault> {
+        if self.hub.store.bring_back(&kept.path, kept.id, &kept.path).is_ok()
+            && let Some(stat) = self.hub.store.stat(&kept.path)?
+        {
+            let row = Row { digest: kept.digest, ..Row::of(kept.path, &stat, kept.owner, now()) };
+            self.hub.catalogue.record(vec![row])?;
+            self.hub.catalogue.drop_versions(vec![kept.id])?;
+        }
+        Ok(())
     }
 }
