@@ -91,7 +91,7 @@ fn refuses(area: &Dir, name: &str) -> bool {
 
 /// What two names have in common that a folding file system holds as one. Systems fold by
 /// different tables; this says "the same" of more than any of them.
-fn folded(text: &str) -> String {
+pub fn folded(text: &str) -> String {
     let decomposed: String = text.nfd().filter(|c| !is_ignorable(*c)).collect();
     decomposed.to_lowercase().to_uppercase().nfd().collect()
 }

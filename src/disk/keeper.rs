@@ -20,12 +20,31 @@ pub trait Keeper: fmt::Debug + Send + Sync {
     /// Where it cannot be kept; it then stays, and what came fails.
     fn replace(&self, path: &RelPath, place: &mut dyn FnMut() -> io::Result<()>) -> Result<io::Result<()>, Fault>;
 
-    /// How many bytes may still come of what has no known length; `None` for no limit.
-    fn room(&self) -> Option<u64>;
+    /// So many bytes are missing of everything that was offered and whose length is known.
+    ///
+    /// # Errors
+    /// Where there is no room for them; none comes then.
+    fn expect(&self, bytes: u64) -> Result<(), Fault>;
 
-    /// Notes what is in place now, durably, before the sender is told. Called page by page.
+    /// Something of no known length has `length` bytes with the `more` that have just come.
+    ///
+    /// # Errors
+    /// Where there is no room for them; they are not written then.
+    fn grow(&self, length: u64, more: u64) -> Result<(), Fault>;
+
+    /// From now on things are put into place, until [`Keeper::end`].
+    ///
+    /// # Errors
+    /// Where they may not be; nothing is then.
+    fn begin(&self) -> Result<(), Fault>;
+
+    /// Notes what is in place now, durably, before the sender is told. Called page by page, whether the
+    /// sender still listens or not.
     ///
     /// # Errors
     /// Where it cannot be noted; the sender is then not told that it is done.
     fn settled(&self, page: &[Settled]) -> Result<(), Fault>;
+
+    /// Everything is in place and noted.
+    fn end(&self);
 }

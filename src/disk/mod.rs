@@ -2,7 +2,7 @@
 //! own small files. Everything here blocks; call it from threads.
 
 pub mod excludes;
-mod fit;
+pub mod fit;
 pub mod folder;
 mod journal;
 pub mod keeper;

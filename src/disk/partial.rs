@@ -19,6 +19,9 @@ use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome};
 use crate::base::path::RelPath;
 
+/// Most entries that are told together of what became of them.
+const PAGE: usize = 1024;
+
 /// One transfer's staging.
 #[derive(Debug)]
 pub struct Partial {
@@ -366,6 +369,9 @@ impl Partial {
     /// # Errors
     /// A disk fault; what is staged then stays.
     pub fn settle(&self) -> Result<Outcomes, Fault> {
+        if let Some(keeper) = self.root.keeper() {
+            keeper.begin()?;
+        }
         self.settling.store(true, Ordering::Release);
         // Nothing more is admitted.
         drop(std::mem::take(&mut *lock(&self.names)));
@@ -382,7 +388,7 @@ impl Partial {
         settling.run(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.area.clear();
-        Ok(Outcomes { pages: slots.pages.into_iter(), settling })
+        Ok(Outcomes { pages: slots.pages.into_iter(), page: Vec::new().into_iter(), settling })
     }
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
@@ -420,6 +426,7 @@ pub struct Settled {
 #[derive(Debug)]
 pub struct Outcomes {
     pages: std::vec::IntoIter<(usize, Vec<Slot>)>,
+    page: std::vec::IntoIter<Slot>,
     settling: Settling,
 }
 
@@ -427,8 +434,14 @@ impl Iterator for Outcomes {
     type Item = Vec<Settled>;
 
     fn next(&mut self) -> Option<Vec<Settled>> {
-        let (_, page) = self.pages.next()?;
-        Some(page.into_iter().map(|slot| self.settled(slot)).collect())
+        loop {
+            let slots: Vec<Slot> = self.page.by_ref().take(PAGE).collect();
+            if !slots.is_empty() {
+                return Some(slots.into_iter().map(|slot| self.settled(slot)).collect());
+            }
+            // A whole offer may have been admitted at once.
+            self.page = self.pages.next()?.1.into_iter();
+        }
     }
 }
 

@@ -115,11 +115,9 @@ impl Writer {
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
         if slot.entry.kind == EntryKind::Stream
-            && let Some(room) = self.partial.root.keeper().and_then(|keeper| keeper.room())
-            && chunk.offset() + length > room
+            && let Some(keeper) = self.partial.root.keeper()
         {
-            let text = format!("{path}: there is room for {room} bytes only");
-            return Err(Fault::new(FaultKind::NotPermitted, text));
+            keeper.grow(chunk.offset() + length, length)?;
         }
         let fits = match slot.entry.kind {
             EntryKind::File { size, .. } => length > 0 && length == chunk_length(size, chunk.index()),

@@ -16,7 +16,7 @@ pub mod limit;
 pub mod list;
 pub mod outgoing;
 pub mod pack;
-mod pages;
+pub mod pages;
 pub mod pair;
 pub mod preview;
 mod pump;

@@ -6,7 +6,7 @@ use crate::wire::hub::{Item, Version};
 use crate::wire::limits::{MAX_PAGE, PAGE_BYTES};
 
 /// Something of a list, with about how many bytes it takes on the wire.
-pub(super) trait Weighed {
+pub trait Weighed {
     /// No less than its bytes as a message, as near as is easy to say.
     fn weight(&self) -> usize;
 }

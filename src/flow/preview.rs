@@ -106,12 +106,16 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Tells a sender what its push would move, until it hangs up.
+/// Tells a sender what its push would move, until it hangs up. Without a `root`, where its folder is not
+/// there yet, all of it would.
 ///
 /// # Errors
 /// See [`FlowFault`].
-pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(session: Session<S>, root: &Root) -> Result<(), FlowFault> {
-    look(session, Some(root), Tell::Yes).await.map(drop)
+pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    session: Session<S>,
+    root: Option<&Root>,
+) -> Result<(), FlowFault> {
+    look(session, root, Tell::Yes).await.map(drop)
 }
 
 /// Looks at what a pull would move, over a session that pulls; then lets the sender go. Without a

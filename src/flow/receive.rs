@@ -293,8 +293,7 @@ where
     async fn accept_all(&mut self, root: Root, entries: &Entries) -> Result<(), FlowFault> {
         self.open(root).await?;
         let haves = match self.admit(entries.iter().cloned().collect()).await {
-            Err(FlowFault::Ours(Fault { kind: FaultKind::Disk, text: reason })) => {
-                let kind = FaultKind::Disk;
+            Err(FlowFault::Ours(Fault { kind: kind @ (FaultKind::Disk | FaultKind::NotPermitted), text: reason })) => {
                 self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
                 return Err(FlowFault::Declined { kind, reason });
             }
@@ -331,10 +330,17 @@ where
         if self.by_content {
             partial.compare_contents();
         }
-        let haves = self.patiently(move || partial.admit(page)).await?;
-        let kept: u64 = sizes.iter().zip(&haves).map(|(size, have)| have.bytes_of(*size)).sum();
+        let admitted = self.patiently(move || {
+            let haves = partial.admit(page)?;
+            let kept: u64 = sizes.iter().zip(&haves).map(|(size, have)| have.bytes_of(*size)).sum();
+            let missing = sizes.iter().sum::<u64>() - kept;
+            if let Some(keeper) = partial.keeper() {
+                keeper.expect(missing)?;
+            }
+            Ok((haves, kept, missing))
+        });
+        let (haves, kept, missing) = admitted.await?;
         self.progress.send_modify(|p| p.bytes_kept += kept);
-        let missing = sizes.iter().sum::<u64>() - kept;
         if let Some(free) = &mut self.free {
             if *free < missing {
                 let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -385,16 +391,11 @@ where
         self.say(&Receiving::Settling).await?;
         self.drain().await?;
         self.report().await?;
-        let keeper = partial.keeper();
-        let settled = self.patiently(move || partial.settle()).await?;
+        let settled = self.patiently(move || placed(&partial)).await?;
         let mut statement = Statement::of(transfer);
         let (mut entries, mut outcomes) =
             (Entries::default(), Vec::with_capacity(self.progress.borrow().entries as usize));
         for page in settled {
-            let page = match keeper.clone() {
-                Some(keeper) => self.patiently(move || keeper.settled(&page).map(|()| page)).await?,
-                None => page,
-            };
             // Page by page, so that a million entries are not kept twice.
             let mut block = Vec::with_capacity(page.len());
             for Settled { entry, outcome, digest } in page {
@@ -461,6 +462,20 @@ where
             }
         }
     }
+}
+
+/// Puts everything into place, and has it noted where somebody looks after the folder: all of it, also when
+/// the sender hangs up meanwhile.
+fn placed(partial: &Partial) -> Result<Box<dyn Iterator<Item = Vec<Settled>> + Send>, Fault> {
+    let mut settled = partial.settle()?;
+    let Some(keeper) = partial.keeper() else { return Ok(Box::new(settled)) };
+    let pages = settled.try_fold(Vec::new(), |mut pages, page| {
+        keeper.settled(&page)?;
+        pages.push(page);
+        Ok(pages)
+    })?;
+    keeper.end();
+    Ok(Box::new(pages.into_iter()))
 }
 
 pub(super) fn lost_thread() -> Fault {

@@ -12,6 +12,7 @@ use crate::base::id::{NotAPeerId, PeerId};
 use crate::base::naming;
 use crate::base::path::Name;
 use crate::base::text::PeerText;
+use crate::disk::fit::folded;
 use crate::flow::secret::{Password, Stretched};
 use crate::wire::hub::Rank;
 
@@ -91,8 +92,9 @@ impl Records {
         if let Some(found) = self.accounts.get_key_value(name) {
             return Some(found);
         }
-        let folded = fold(name.as_str());
-        self.accounts.iter().find(|(one, _)| fold(one.as_str()) == folded)
+        // Two that a file system holds as one would have one private folder.
+        let plain = folded(name.as_str());
+        self.accounts.iter().find(|(one, _)| folded(one.as_str()) == plain)
     }
 
     /// Makes an account.
@@ -284,6 +286,9 @@ mod tests {
             assert_eq!(refused.kind, FaultKind::NotPermitted, "{bad}");
         }
         assert_eq!(records.accounts.len(), 1);
+        // Some file systems hold these as one folder.
+        records.add_account(name("sam"), Rank::Member, 5).unwrap();
+        assert!(records.add_account(name("\u{17f}am"), Rank::Member, 5).is_err());
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::node::serve::now;
 /// How many of the files that came last are remembered.
 const LAST: usize = 20;
 
+/// After how long without a byte a transfer is taken to stand still.
+const STILL: Duration = Duration::from_secs(3);
+
 /// What goes on at a hub; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Activity(Arc<Mutex<Inner>>);
@@ -45,6 +48,8 @@ struct Transfer {
     progress: watch::Receiver<Progress>,
     since: u64,
     begun: Instant,
+    /// The bytes that had moved when it was last asked whether they do, and when that was other than before.
+    seen: (u64, Instant),
 }
 
 /// A connection, as long as it is held.
@@ -103,14 +108,18 @@ impl Activity {
     ) -> Underway {
         let mut inner = self.lock();
         let number = inner.number();
-        let transfer = Transfer { guest, way, path, progress, since: now(), begun: Instant::now() };
+        let begun = Instant::now();
+        let transfer = Transfer { guest, way, path, progress, since: now(), begun, seen: (0, begun) };
         inner.transfers.insert(number, transfer);
         Underway { activity: self.clone(), number }
     }
 
-    /// Whether bytes move.
+    /// Whether bytes move, or did of late: nobody keeps the hub from its own work who holds a transfer and
+    /// sends nothing.
     pub fn is_busy(&self) -> bool {
-        !self.lock().transfers.is_empty()
+        let mut inner = self.lock();
+        // Each of them is looked at: a look is remembered.
+        inner.transfers.values_mut().map(Transfer::moves).filter(|moves| *moves).count() > 0
     }
 
     /// A file came.
@@ -139,6 +148,16 @@ impl Activity {
     /// Somebody was refused something.
     pub fn refused(&self) {
         self.lock().counters.refused += 1;
+    }
+}
+
+impl Transfer {
+    fn moves(&mut self) -> bool {
+        let moved = self.progress.borrow().bytes_moved;
+        if moved != self.seen.0 {
+            self.seen = (moved, Instant::now());
+        }
+        self.seen.1.elapsed() < STILL
     }
 }
 

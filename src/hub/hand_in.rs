@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::account::Member;
-use super::catalogue::Row;
+use super::catalogue::{Change, Row};
 use super::event::Guest;
 use crate::base::fault::Fault;
 use crate::base::id::TransferId;
@@ -16,12 +16,20 @@ impl Hub {
         (guest, member): (&Guest, &Member),
         transfer: TransferId,
         deadline: Option<u64>,
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
     ) -> Result<(), Fault> {
         let mut receipts = Vec::with_capacity(rows.len());
-        for row in &mut rows {
-            let sha256 = row.sha256.map_or_else(|| self.sha256(&row.path), Ok)?;
-            row.sha256 = Some(sha256);
+        let mut changes = Vec::new();
+        for row in rows {
+            // What another has replaced or removed by now is not signed for.
+            let Some(sha256) = row.sha256.map_or_else(|| self.sha256(&row, &|| Ok(())), |known| Ok(Some(known)))?
+            else {
+                continue;
+            };
+            if row.sha256.is_none() {
+                let after = Row { sha256: Some(sha256), ..row.clone() };
+                changes.push(Change::Became { before: row.clone(), after });
+            }
             let Some(digest) = row.digest else { continue };
             let what = HandedIn {
                 hub: self.me.name.as_str().into(),
@@ -37,7 +45,7 @@ impl Hub {
             };
             receipts.push(what.sign(&self.me.key));
         }
-        self.catalogue.record(rows)?;
+        self.catalogue.reconcile(changes)?;
         self.catalogue.note_receipts(transfer, guest.id, receipts)
     }
 }

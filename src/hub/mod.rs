@@ -20,12 +20,17 @@ pub mod serve;
 pub mod space;
 pub mod status;
 pub mod store;
+mod strangers;
 pub mod tend;
 pub mod tries;
+pub mod turns;
 mod upload;
 mod verbs;
 pub mod verify;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,11 +42,13 @@ use self::events::Events;
 use self::join::Gate;
 use self::quota::Reservations;
 use self::register::Register;
-use self::space::Access;
+use self::space::{Access, Kind};
 use self::store::{Stat, Store};
-use crate::base::book::fold;
+use self::strangers::Strangers;
+use self::turns::Turns;
 use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
+use crate::disk::fit::folded;
 use crate::flow::greet::Me;
 use crate::flow::limit::Limit;
 use crate::flow::underway::Underway;
@@ -73,6 +80,10 @@ pub struct Hub {
     pub limit: Limit,
     /// Whoever keeps the log.
     pub events: Events,
+    /// Those who come and have not joined.
+    strangers: Strangers,
+    /// At what takes long.
+    turns: Turns,
     /// Held while one file takes another's place, or goes.
     turn: Mutex<()>,
 }
@@ -99,8 +110,8 @@ pub struct Parts {
 impl Hub {
     /// Puts a hub together.
     pub fn new(parts: Parts) -> Self {
-        let folders = parts.store.clone();
-        let taken = Arc::new(move |account: &Name| is_taken(&*folders, account));
+        let (store, catalogue, register) = (parts.store.clone(), parts.catalogue.clone(), parts.register.clone());
+        let taken = Arc::new(move |account: &Name| is_taken(&*store, &catalogue, &register, account));
         Self {
             gate: Gate::new(parts.register.clone(), taken),
             me: parts.me,
@@ -113,6 +124,8 @@ impl Hub {
             reservations: Reservations::default(),
             limit: parts.limit,
             events: parts.events,
+            strangers: Strangers::default(),
+            turns: Turns::default(),
             turn: Mutex::default(),
         }
     }
@@ -146,13 +159,19 @@ impl Hub {
     }
 }
 
-/// Whether somebody's private folder has this name, in any case of letters: files that nobody else is to
-/// find by taking their name. What cannot be read counts as taken.
-fn is_taken(store: &dyn Store, account: &Name) -> bool {
-    let folder = RelPath::from(space::people());
-    let same = |name: &Name| fold(name.as_str()) == fold(account.as_str());
-    match store.stat(&folder) {
+/// Whether something is, or was, this account's, in whatever spelling: files that nobody else is to find by
+/// taking their name. What cannot be read counts as taken.
+fn is_taken(store: &dyn Store, catalogue: &Catalogue, register: &Register, account: &Name) -> bool {
+    let plain = folded(account.as_str());
+    let own = |kind: &Kind| matches!(kind, Kind::People | Kind::Drop { .. });
+    let spaces: Vec<RelPath> = register.read(|records| {
+        let spaces = records.spaces.iter().filter(|(_, space)| own(&space.kind));
+        spaces.map(|(name, _)| RelPath::from(name.clone())).collect()
+    });
+    let has_folder = |space: &RelPath| match store.stat(space) {
         Ok(None) => false,
-        _ => store.list(Some(&folder)).map_or(true, |there| there.iter().any(|(name, _)| same(name))),
-    }
+        _ => store.list(Some(space)).map_or(true, |there| there.iter().any(|(name, _)| folded(name.as_str()) == plain)),
+    };
+    spaces.iter().any(has_folder)
+        || catalogue.owners().map_or(true, |owners| owners.iter().any(|owner| folded(owner) == plain))
 }

@@ -38,12 +38,14 @@ impl Reservations {
 }
 
 impl Reserved {
-    /// So many of them are taken now and counted where they are.
-    pub fn taken(&self, bytes: u64) {
+    /// So many of them are taken now and counted where they are; those that were not set aside here are
+    /// given back.
+    pub fn taken(&self, bytes: u64) -> u64 {
         let mut inner = self.reservations.lock();
-        if let Some(held) = inner.held.iter_mut().find(|held| held.number == self.number) {
-            held.bytes = held.bytes.saturating_sub(bytes);
-        }
+        let Some(held) = inner.held.iter_mut().find(|held| held.number == self.number) else { return bytes };
+        let here = held.bytes.min(bytes);
+        held.bytes -= here;
+        bytes - here
     }
 }
 
@@ -65,17 +67,22 @@ pub struct Need {
 }
 
 impl Hub {
-    /// Sets bytes aside for what comes to `to` and will be this account's, if it is not counted already, and says how many more than that there is room for.
-    /// Blocks.
+    /// Whether a file may have so many bytes.
+    pub(super) fn check_length(&self, length: u64) -> Result<(), Fault> {
+        match self.register.read(|records| records.settings.largest_file).filter(|largest| length > *largest) {
+            Some(largest) => {
+                Err(refused(format!("a file of {} is too long: {} is the most", mib(length), mib(largest))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Sets bytes aside for what comes to `to` and will be this account's, if it is not counted already. Blocks.
     ///
     /// # Errors
     /// Not permitted, with the numbers, where there is no room for it.
-    pub(super) fn reserve(
-        &self,
-        account: Option<&Name>,
-        to: &RelPath,
-        need: Need,
-    ) -> Result<(Reserved, Option<u64>), Fault> {
+    pub(super) fn reserve(&self, account: Option<&Name>, to: &RelPath, need: Need) -> Result<Reserved, Fault> {
+        self.check_length(need.largest)?;
         let (settings, quota, space) = self.register.read(|records| {
             let quota = account.map(|name| records.accounts.get(name).and_then(|account| account.quota));
             let space = records.spaces.iter().find(|(name, _)| name.as_str() == to.top());
@@ -92,10 +99,6 @@ impl Hub {
         let mut inner = self.reservations.lock();
         let pending =
             |ours: &dyn Fn(&Held) -> bool| inner.held.iter().filter(|h| ours(h)).map(|h| h.bytes).sum::<u64>();
-        let mut room = settings.largest_file;
-        if let Some(largest) = room.filter(|largest| need.largest > *largest) {
-            return Err(refused(format!("a file of {} is too long: {} is the most", mib(need.largest), mib(largest))));
-        }
         let whose = [
             (
                 used,
@@ -112,9 +115,9 @@ impl Hub {
                     format!("{} more are needed, {} of {} are left to {whose}", mib(need.bytes), mib(left), mib(quota));
                 return Err(refused(text));
             }
-            room = Some(room.unwrap_or(u64::MAX).min(left - need.bytes));
         }
-        if let Some(free) = free {
+        // What is there already only has another place.
+        if let Some(free) = free.filter(|_| account.is_some()) {
             let left = free.saturating_sub(settings.reserve).saturating_sub(pending(&|_| true));
             if need.bytes > left {
                 let text = format!(
@@ -126,13 +129,12 @@ impl Hub {
                 );
                 return Err(refused(text));
             }
-            room = Some(room.unwrap_or(u64::MAX).min(left - need.bytes));
         }
         inner.next += 1;
         let number = inner.next;
         let (account, space) = (account.cloned(), to.top().to_owned());
         inner.held.push(Held { number, account, space, bytes: need.bytes });
-        Ok((Reserved { reservations: self.reservations.clone(), number }, room))
+        Ok(Reserved { reservations: self.reservations.clone(), number })
     }
 }
 

@@ -79,8 +79,9 @@ impl Rebuild<'_> {
     /// # Errors
     /// As for [`Rebuild::everything`].
     pub fn at_start(&self, left: &[Pending], tell: &mut dyn FnMut(ByHand)) -> Result<u64, Fault> {
-        let files = self.everything(tell)?;
+        // First: the rows still speak of what gave way last.
         self.versions()?;
+        let files = self.everything(tell)?;
         left.iter().try_for_each(|upload| self.catalogue.end(upload.transfer))?;
         Ok(files)
     }
@@ -133,16 +134,19 @@ impl Rebuild<'_> {
     }
 
     fn version_of(&self, held: &Held, kept: u64, replaced: bool) -> Version {
+        // The hub ended before it noted that it gave way.
+        let row = self.catalogue.row(&held.path).ok().flatten().filter(|row| row.fits(&held.stat));
+        let (owner, digest) = row.map_or((None, None), |row| (row.owner, row.digest));
         Version {
             id: held.id,
             path: held.path.clone(),
             size: held.stat.size,
             modified: held.stat.modified,
-            owner: self.by_place(&held.path),
+            owner: owner.or_else(|| self.by_place(&held.path)),
             kept,
             by: None,
             replaced,
-            digest: None,
+            digest,
         }
     }
 

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::account::{Account, bytes, check_name, text};
 use super::code::Code;
 use super::space::{Kind, Settings, Space, people, shared};
-use crate::base::book::fold;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
+use crate::disk::fit::folded;
 use crate::disk::private::{self, Existing};
 use crate::flow::secret::{Salt, keyed_salt, random};
 
@@ -64,7 +64,7 @@ impl Records {
         let (mut names, mut devices) = (HashSet::new(), HashSet::new());
         for (name, account) in &self.accounts {
             check_name(name).map_err(|fault| fault.to_string())?;
-            if !names.insert(fold(name.as_str())) {
+            if !names.insert(folded(name.as_str())) {
                 return Err(format!("there are two accounts {name}"));
             }
             if let Some(id) = account.devices.keys().find(|id| !devices.insert(**id)) {
@@ -189,7 +189,7 @@ impl Register {
     /// The salt told for an account that there is not, or that has no password: always the same, and
     /// nobody can tell it from a real one.
     pub fn salt_of_nobody(&self, account: &Name) -> Salt {
-        keyed_salt(&self.0.secret.0, fold(account.as_str()).as_bytes())
+        keyed_salt(&self.0.secret.0, folded(account.as_str()).as_bytes())
     }
 
     fn now(&self) -> Arc<Records> {

@@ -99,6 +99,17 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Why a device may do nothing here.
+    fn why_not(&self, device: &PeerId) -> Fault {
+        if self.register.read(|records| records.is_disabled(device)) {
+            let text = format!("your account at {} is disabled; ask whoever runs it", self.me.name);
+            return Fault::new(FaultKind::NotPermitted, text);
+        }
+        Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", self.me.name))
+    }
+}
+
 struct Conversation {
     hub: Arc<Hub>,
     guest: Guest,
@@ -124,7 +135,9 @@ impl Conversation {
             return drop(hub.underway.attach(transfer, ticket, session));
         }
         let present = hub.activity.connected(guest.clone(), address);
-        if present.is_only() {
+        // Strangers do not fill the log, however often they come.
+        let told = member.is_some() || hub.strangers.may_be_told(address.ip());
+        if told && present.is_only() {
             hub.events.tell(Event::Connected { guest: guest.clone(), address }).await;
         }
         let held = match (request, member) {
@@ -138,7 +151,7 @@ impl Conversation {
                     never = hub.end_with(&id, &member, stop, &stopper) => match never {},
                 }
             }
-            (request, None) => Self::keep_out(&hub, session, request, &guest).await,
+            (request, None) => Self::keep_out(&hub, session, request, &guest, told).await,
         };
         if let Err(fault) = held {
             let event = match fault {
@@ -151,7 +164,7 @@ impl Conversation {
                 hub.events.tell(Event::Failed { guest: guest.clone(), fault }).await;
             }
         }
-        let last = present.is_only().then(|| present.lasted());
+        let last = (told && present.is_only()).then(|| present.lasted());
         drop(present);
         if let Some(after) = last {
             hub.events.tell(Event::Disconnected { guest, after }).await;
@@ -186,22 +199,28 @@ impl Conversation {
             }
         };
         hub.activity.refused();
-        hub.events.tell(Event::JoinRefused { guest, fault }).await;
+        if hub.strangers.may_be_told(address.ip()) {
+            hub.events.tell(Event::JoinRefused { guest, fault }).await;
+        }
         Ok(())
     }
 
-    /// Refuses whoever may do nothing here.
-    async fn keep_out(hub: &Hub, session: Session, request: Request, guest: &Guest) -> Result<(), FlowFault> {
-        let fault = if hub.register.read(|records| records.is_disabled(&guest.id)) {
-            Fault::new(FaultKind::NotPermitted, "this account is disabled; ask whoever runs the hub")
-        } else {
-            Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", hub.me.name))
-        };
+    /// Refuses whoever may do nothing here, and tells the log, if that is not too much.
+    async fn keep_out(
+        hub: &Hub,
+        session: Session,
+        request: Request,
+        guest: &Guest,
+        told: bool,
+    ) -> Result<(), FlowFault> {
+        let fault = hub.why_not(&guest.id);
         // With this question a device looks whether it has joined.
         if !matches!(request, Request::Ask(Verb::Standing)) {
             hub.activity.refused();
-            let (verb, path) = shown(&request);
-            hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
+            if told {
+                let (verb, path) = shown(&request);
+                hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
+            }
         }
         refuse(session, &request, fault).await
     }
@@ -274,18 +293,19 @@ impl Conversation {
             self.hub.events.tell(whole).await;
         }
         match &received {
-            Ok(_) => {
-                let ended = move || {
-                    upload.end();
-                    Ok(())
-                };
-                blocking(ended).await.map_err(FlowFault::Ours)?;
-            }
+            Ok(_) => {}
             Err(FlowFault::Declined { kind, reason }) => {
                 self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
             }
-            // What is in place and not noted is found, and known to be theirs, by what was begun.
-            Err(_) => {}
+            // Where the hub ends, it is found when that starts the next time.
+            Err(_) if self.stop.is_stopped() => {}
+            Err(_) => {
+                let given_up = move || {
+                    upload.give_up();
+                    Ok(())
+                };
+                blocking(given_up).await.map_err(FlowFault::Ours)?;
+            }
         }
         received.map(drop)
     }
@@ -295,12 +315,18 @@ impl Conversation {
             Ok(to) => {
                 let upload = self.upload(to.clone());
                 let (hub, member) = (self.hub.clone(), self.member.clone());
-                blocking(move || Upload::permitted(&hub, &member, &to).and_then(|()| upload.root())).await
+                let look = move || {
+                    Upload::permitted(&hub, &member, &to)?;
+                    // Looking makes nothing.
+                    let is_there = hub.store.stat(&to)?.is_some();
+                    if is_there { upload.root().map(Some) } else { Ok(None) }
+                };
+                blocking(look).await
             }
             Err(fault) => Err(fault),
         };
         match root {
-            Ok(root) => preview::answer(session, &root).await,
+            Ok(root) => preview::answer(session, root.as_ref()).await,
             Err(fault) => {
                 self.refused("push", Some(to), &fault).await;
                 refuse(session, &request, fault).await
@@ -335,7 +361,8 @@ impl Conversation {
 
     /// A listing as a peer gives it: for devices that do not ask as one asks a hub.
     async fn list(self, session: Session, path: Option<RelPath>) -> Result<(), FlowFault> {
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        let here = Arc::new(());
+        let asking = self.asking(&here);
         let verb = Verb::Look { path: path.clone(), deep: false, sha256: false };
         let entry = |item: crate::wire::hub::Item| crate::base::manifest::Entry {
             path: item.path.file_name().into(),
@@ -347,16 +374,30 @@ impl Conversation {
         }
     }
 
+    fn asking(&self, here: &Arc<()>) -> Asking {
+        let (hub, guest, member) = (self.hub.clone(), self.guest.clone(), self.member.clone());
+        Asking { hub, guest, member, waiting: Arc::downgrade(here) }
+    }
+
     async fn ask(self, session: Session, verb: Verb) -> Result<(), FlowFault> {
         let (name, path) = verbs::shown(&verb);
-        let asking = Asking { hub: self.hub.clone(), guest: self.guest.clone(), member: self.member.clone() };
+        // Dropped where the device hangs up.
+        let here = Arc::new(());
+        let asking = self.asking(&here);
+        // Held until it is told: it is in memory until then.
+        let mut turn = None;
         let work = async {
+            if verbs::is_heavy(&verb) {
+                turn = Some(self.hub.turns.take(&self.member.account).await);
+            }
             let done = blocking(move || asking.answer(verb)).await;
             if let Err(fault) = &done {
                 self.refused(name, path, fault).await;
             }
             done
         };
-        ask::answer(session, work).await
+        let answered = ask::answer(session, work).await;
+        drop((turn, here));
+        answered
     }
 }

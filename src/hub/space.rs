@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{Name, RelPath};
+use crate::base::path::{Name, RelPath, is_reserved};
+use crate::disk::fit::folded;
 use crate::wire::hub::Rank;
 
 /// What kind of space it is.
@@ -172,6 +173,7 @@ impl Access<'_> {
         let top = path.depth() == 1;
         // The top of a space is there for everybody, and nobody's to change.
         let permitted = |deed| match deed {
+            _ if kind.is_none() && self.is_twin(path) => false,
             Deed::See if top => kind.is_some() || self.rank == Rank::Manager,
             Deed::Change if top => false,
             _ => permits(kind, self.rank, whose, deed, self.now),
@@ -183,6 +185,15 @@ impl Access<'_> {
             return Ok(());
         }
         Err(Fault::new(FaultKind::NotPermitted, self.why_not(kind, deed, path, owner)))
+    }
+
+    /// Whether some file system would find a space, or what is the hub's own, by this name that is neither's.
+    fn is_twin(&self, path: &RelPath) -> bool {
+        let plain = |name: &str| folded(name.trim_end_matches(['.', ' '])).to_lowercase();
+        // Windows has streams behind a colon, and short names with a tilde.
+        let name = plain(path.top().split(':').next().unwrap_or_default());
+        let short = cfg!(windows) && name.contains('~');
+        short || is_reserved(&name) || self.spaces.keys().any(|space| plain(space.as_str()) == name)
     }
 
     fn why_not(&self, kind: Option<Kind>, deed: Deed, path: &RelPath, owner: Option<&Name>) -> String {
@@ -280,5 +291,13 @@ mod tests {
         assert_eq!(member(Deed::See, "other/a", None), gone, "no space");
         assert_eq!(manager(Deed::See, "other/a", None), Ok(()));
         assert_eq!(manager(Deed::Add, "other/a", None), no);
+        // Where the file system takes these for the private folders, or for the hub's key, they are not there.
+        for twin in ["People/bob/a", "PEOPLE", "people./bob", "people /bob", "\u{200b}people/bob", ".\u{200c}ftx/key"] {
+            assert_eq!(manager(Deed::See, twin, None), gone, "{twin:?}");
+        }
+        for twin in [".ftx./key", ".ftx::$INDEX_ALLOCATION/key", "people::$DATA/bob"] {
+            assert_eq!(manager(Deed::See, twin, None), gone, "{twin:?}");
+        }
+        assert_eq!(manager(Deed::See, "12:30/a~b", None), Ok(()));
     }
 }

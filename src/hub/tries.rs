@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::base::book::fold;
 use crate::base::id::PeerId;
 use crate::base::path::Name;
+use crate::disk::fit::folded;
 
 /// How many tries may be wrong within [`WINDOW`]: from one address, from one device, for one account.
 pub const MAX_WRONG: u32 = 5;
@@ -117,7 +117,7 @@ impl Counts {
 }
 
 fn sources(address: IpAddr, device: PeerId, account: Option<&Name>) -> Vec<Source> {
-    let account = account.map(|name| Source::Account(fold(name.as_str())));
+    let account = account.map(|name| Source::Account(folded(name.as_str())));
     [Source::Address(network(address)), Source::Device(device)].into_iter().chain(account).collect()
 }
 

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
 use super::catalogue::{Pending, Row};
 use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
+use super::rebuild::Rebuild;
 use super::space::{Deed, Kind, Whose};
 use super::status::Way;
 use super::store::Keep;
@@ -33,6 +34,7 @@ pub(super) struct Upload {
     accepted: OnceLock<Accepted>,
     /// What gave way so far and is not in the catalogue yet.
     kept: Mutex<Vec<Version>>,
+    stage: Mutex<Stage>,
     /// Files that came so far, and their bytes.
     came: (AtomicU64, AtomicU64),
 }
@@ -41,8 +43,41 @@ pub(super) struct Upload {
 #[derive(Debug)]
 struct Accepted {
     transfer: TransferId,
-    reserved: Reserved,
-    room: Option<u64>,
+    /// In seconds since 1970.
+    since: u64,
+    need: Need,
+    /// What was offered, until it is known what of it is missing.
+    offered: Mutex<Entries>,
+    aside: Mutex<Aside>,
+}
+
+/// What is set aside for it.
+#[derive(Debug)]
+struct Aside {
+    /// First what it needs, then what it grows by.
+    reserved: Vec<Reserved>,
+    /// Bytes of these that are for what has no known length, and have not come.
+    ahead: u64,
+}
+
+/// Bytes that are set aside at once for what has no known length.
+const STRIDE: u64 = 64 << 20;
+
+/// Whether what has the same size and time may have other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlike {
+    Never,
+    Perhaps,
+}
+
+/// How far it is with putting things into place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    #[default]
+    Coming,
+    /// What is in place is not all noted.
+    Placing,
+    Ended,
 }
 
 /// What is new of an entry that is in place.
@@ -58,8 +93,8 @@ enum News {
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
-        let (accepted, kept, came) = (OnceLock::new(), Mutex::default(), Default::default());
-        Arc::new(Self { hub, guest, member, to, accepted, kept, came })
+        let (accepted, kept, stage) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Arc::new(Self { hub, guest, member, to, accepted, kept, stage, came: Default::default() })
     }
 
     /// Whether anything may be sent there at all.
@@ -69,13 +104,24 @@ impl Upload {
 
     /// Decides on a whole offer: where it goes, if it may. Blocks.
     pub(super) fn accept(self: &Arc<Self>, transfer: TransferId, entries: &Entries) -> Result<Root, Fault> {
+        self.still_member()?;
         Self::permitted(&self.hub, &self.member, &self.to)?;
-        let need = self.need(entries)?;
-        let (reserved, room) = self.hub.reserve(Some(&self.member.account), &self.to, need)?;
-        let (account, to) = (self.member.account.clone(), self.to.clone());
-        self.hub.catalogue.begin(Pending { transfer, account, to, since: now() })?;
-        let _ = self.accepted.set(Accepted { transfer, reserved, room });
+        let need = self.need(entries, Unlike::Never)?;
+        let reserved = vec![self.hub.reserve(Some(&self.member.account), &self.to, need)?];
+        let aside = Mutex::new(Aside { reserved, ahead: 0 });
+        let offered = Mutex::new(entries.clone());
+        let _ = self.accepted.set(Accepted { transfer, since: now(), need, offered, aside });
         self.root()
+    }
+
+    /// Whether whoever sends still is who they were when they came.
+    fn still_member(&self) -> Result<(), Fault> {
+        let now = self.hub.register.read(|records| records.member(&self.guest.id));
+        if now.as_ref() == Some(&self.member) {
+            return Ok(());
+        }
+        let text = format!("the account {} is another, or disabled, by now", self.member.account);
+        Err(Fault::new(FaultKind::NotPermitted, text))
     }
 
     /// The folder it goes to, looked after.
@@ -83,11 +129,23 @@ impl Upload {
         Ok(self.hub.store.incoming(&self.to)?.kept_by(self.clone()))
     }
 
-    /// It has come to its end: nothing of it waits to be noted.
-    pub(super) fn end(&self) {
-        if let Some(accepted) = self.accepted.get() {
-            // Else it is found to be over when the hub starts the next time.
-            let _ = self.hub.catalogue.end(accepted.transfer);
+    /// Which transfer it is, once it is accepted.
+    #[cfg(test)]
+    pub(super) fn transfer(&self) -> Option<TransferId> {
+        self.accepted.get().map(|accepted| accepted.transfer)
+    }
+
+    /// It has failed: what is in place of it nevertheless is found, and noted. Blocks.
+    pub(super) fn give_up(&self) {
+        if *lock(&self.stage) != Stage::Placing {
+            return;
+        }
+        let _ = self.hub.catalogue.kept_all(std::mem::take(&mut *lock(&self.kept)));
+        let hub = &self.hub;
+        let drops = hub.drops();
+        let found = Rebuild { catalogue: &hub.catalogue, store: &*hub.store, drops: &drops, now: now() };
+        if found.paths(std::slice::from_ref(&self.to), &mut |_| {}).is_ok() {
+            self.end();
         }
     }
 
@@ -98,15 +156,22 @@ impl Upload {
         (files > NAMED).then_some(Event::Whole { guest, way: Way::In, path, files, bytes })
     }
 
+    /// Sets more aside than it was known to need. `length` is that of the longest file.
+    fn reserve(&self, accepted: &Accepted, bytes: u64, length: u64) -> Result<Reserved, Fault> {
+        let need = Need { bytes, largest: length, ..accepted.need };
+        self.hub.reserve(Some(&self.member.account), &self.to, need)
+    }
+
     /// What it needs, without what is there already.
-    fn need(&self, entries: &Entries) -> Result<Need, Fault> {
+    fn need(&self, entries: &Entries, unlike: Unlike) -> Result<Need, Fault> {
         let mut need = Need::default();
         for entry in entries.iter() {
+            let path = self.full(&entry.path)?;
             let EntryKind::File { size, modified, .. } = entry.kind else { continue };
             need.largest = need.largest.max(size);
-            let path = self.full(&entry.path)?;
             match self.hub.store.stat(&path)?.map(|stat| stat.kind) {
-                Some(EntryKind::File { size: there, modified: then, .. }) if there == size && then.shows(modified) => {}
+                Some(EntryKind::File { size: there, modified: then, .. })
+                    if unlike == Unlike::Never && there == size && then.shows(modified) => {}
                 Some(EntryKind::File { size: there, .. }) => {
                     need.bytes += size;
                     if self.conflict_at(&path) == Conflict::Replace {
@@ -143,7 +208,8 @@ impl Upload {
             Outcome::PlacedAs(path) => path,
             _ => &settled.entry.path,
         };
-        let path = self.full(placed)?;
+        // A number may have made it too long to be told.
+        let Ok(path) = self.full(placed) else { return Ok(None) };
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
@@ -188,23 +254,65 @@ impl Keeper for Upload {
     fn replace(&self, path: &RelPath, place: &mut dyn FnMut() -> io::Result<()>) -> Result<io::Result<()>, Fault> {
         let path = self.full(path)?;
         let _turn = self.hub.turn();
+        if self.conflict_at(&path) != Conflict::Replace {
+            // Somebody else's has its place by now.
+            return Ok(Err(io::ErrorKind::AlreadyExists.into()));
+        }
         let by = self.member.account.clone();
         let version = self.hub.keep(&path, Some(by), Keep::Beside)?;
         let placed = place();
         match (&placed, version) {
-            (Ok(()), Some(version)) => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(version),
+            (Ok(()), Some(version)) => lock(&self.kept).push(version),
             (Err(_), Some(version)) => drop(self.hub.store.drop_version(&path, version.id)),
             (_, None) => {}
         }
         Ok(placed)
     }
 
-    fn room(&self) -> Option<u64> {
-        self.accepted.get().and_then(|accepted| accepted.room)
+    fn expect(&self, bytes: u64) -> Result<(), Fault> {
+        let Some(accepted) = self.accepted.get() else { return Ok(()) };
+        let offered = std::mem::take(&mut *lock(&accepted.offered));
+        if bytes > accepted.need.bytes {
+            // Bytes are compared, or something that was there is not there any more.
+            let Need { freed, .. } = self.need(&offered, Unlike::Perhaps)?;
+            let need = Need { bytes: bytes - accepted.need.bytes, freed, largest: 0 };
+            let more = self.hub.reserve(Some(&self.member.account), &self.to, need)?;
+            lock(&accepted.aside).reserved.push(more);
+        }
+        Ok(())
+    }
+
+    fn grow(&self, length: u64, more: u64) -> Result<(), Fault> {
+        let Some(accepted) = self.accepted.get() else { return Ok(()) };
+        self.hub.check_length(length)?;
+        let mut aside = lock(&accepted.aside);
+        if aside.ahead < more {
+            let some = self.reserve(accepted, STRIDE, length).map(|reserved| (STRIDE, reserved));
+            let (bytes, reserved) = match some {
+                Ok(some) => some,
+                Err(_) => (more, self.reserve(accepted, more, length)?),
+            };
+            aside.reserved.push(reserved);
+            aside.ahead += bytes;
+        }
+        aside.ahead -= more;
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(), Fault> {
+        // Also what was begun in time is handed in too late after the deadline.
+        self.still_member()?;
+        Self::permitted(&self.hub, &self.member, &self.to)?;
+        if let Some(Accepted { transfer, since, .. }) = self.accepted.get() {
+            let (account, to) = (self.member.account.clone(), self.to.clone());
+            self.hub.catalogue.begin(Pending { transfer: *transfer, account, to, since: *since })?;
+        }
+        *lock(&self.stage) = Stage::Placing;
+        Ok(())
     }
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
-        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let kept = std::mem::take(&mut *lock(&self.kept));
         let mut rows = Vec::new();
         {
             let _turn = self.hub.turn();
@@ -218,7 +326,8 @@ impl Keeper for Upload {
         self.hand_in(rows.iter().map(|(row, _)| row.clone()).collect())?;
         rows.retain(|(_, news)| *news == News::Came);
         if let Some(accepted) = self.accepted.get() {
-            accepted.reserved.taken(rows.iter().map(|(row, _)| row.size).sum());
+            let taken = rows.iter().map(|(row, _)| row.size).sum();
+            lock(&accepted.aside).reserved.iter().fold(taken, |left, reserved| reserved.taken(left));
         }
         for (Row { path, size, digest, .. }, _) in rows {
             let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -229,6 +338,18 @@ impl Keeper for Upload {
         }
         Ok(())
     }
+
+    fn end(&self) {
+        *lock(&self.stage) = Stage::Ended;
+        if let Some(accepted) = self.accepted.get() {
+            // Else it is found to be over when the hub starts the next time.
+            let _ = self.hub.catalogue.end(accepted.transfer);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hub {

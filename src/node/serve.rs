@@ -113,7 +113,7 @@ impl Conversation {
                 Ok(())
             }
             Request::Preview => match self.node.policy.decide(trust) {
-                Decision::Accept => preview::answer(session, &self.node.inbox).await,
+                Decision::Accept => preview::answer(session, Some(&self.node.inbox)).await,
                 Decision::Ask => {
                     let fault = Fault::new(FaultKind::Declined, "a person is asked there");
                     refuse(session, &Request::Preview, fault).await

@@ -239,6 +239,18 @@ impl Catalogue {
         })
     }
 
+    /// Everybody to whom something belongs, in place or kept.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn owners(&self) -> Result<Vec<String>, Fault> {
+        self.call(|connection| {
+            let sql = "SELECT owner FROM file WHERE owner IS NOT NULL
+                       UNION SELECT owner FROM version WHERE owner IS NOT NULL";
+            connection.prepare(sql)?.query_map([], |line| line.get(0))?.collect()
+        })
+    }
+
     /// How many bytes, all together, this account's files have that are in place.
     ///
     /// # Errors

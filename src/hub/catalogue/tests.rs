@@ -183,6 +183,9 @@ fn uploads_are_pending_until_they_end_and_receipts_are_their_devices_own() {
     let (one, two) = (PeerId::of_public_key(&[1; 32]), PeerId::of_public_key(&[2; 32]));
     catalogue.note_receipts(transfer, one, vec!["{1}".to_owned(), "{2}".to_owned()]).unwrap();
     assert_eq!(catalogue.receipts(transfer, one).unwrap(), ["{1}", "{2}"]);
+    // Those of the next page, and some that were given before, when the same is dialled again.
+    catalogue.note_receipts(transfer, one, vec!["{1}".to_owned(), "{3}".to_owned()]).unwrap();
+    assert_eq!(catalogue.receipts(transfer, one).unwrap(), ["{1}", "{2}", "{3}"]);
     assert!(catalogue.receipts(transfer, two).unwrap().is_empty());
 }
 

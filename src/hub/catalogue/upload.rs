@@ -1,5 +1,7 @@
 //! Of each upload: that it is under way, and the receipts given for it.
 
+use std::collections::HashSet;
+
 use rusqlite::params;
 use uuid::Uuid;
 
@@ -65,16 +67,24 @@ impl Catalogue {
         })
     }
 
-    /// Keeps the receipts that a device was given for an upload; on the disk when it returns.
+    /// Keeps further receipts that a device was given for an upload; on the disk when it returns. One that is
+    /// kept already is not kept twice.
     ///
     /// # Errors
     /// As the disk says; then none is kept.
     pub fn note_receipts(&self, transfer: TransferId, device: PeerId, receipts: Vec<String>) -> Result<(), Fault> {
         self.change(move |connection| {
-            let sql = "INSERT OR REPLACE INTO receipt (transfer, device, place, text) VALUES (?1, ?2, ?3, ?4)";
+            let sql = "SELECT text FROM receipt WHERE transfer = ?1 AND device = ?2";
             let mut statement = connection.prepare(sql)?;
-            for (place, text) in receipts.iter().enumerate() {
-                statement.execute(params![transfer.as_bytes(), device.as_bytes(), whole(place as u64), text])?;
+            let kept = statement.query_map(params![transfer.as_bytes(), device.as_bytes()], |line| line.get(0))?;
+            let mut kept: HashSet<String> = kept.collect::<Result<_, _>>()?;
+            let sql = "INSERT INTO receipt (transfer, device, place, text) VALUES (?1, ?2, ?3, ?4)";
+            let mut statement = connection.prepare(sql)?;
+            for text in receipts {
+                let place = whole(kept.len() as u64);
+                if kept.insert(text.clone()) {
+                    statement.execute(params![transfer.as_bytes(), device.as_bytes(), place, text])?;
+                }
             }
             Ok(())
         })

@@ -88,7 +88,12 @@ impl Store for Folder {
     }
 
     fn make_folder(&self, path: &RelPath) -> Result<(), Fault> {
-        self.tree.make(Some(path)).map(drop).map_err(|error| fault(path, &error))
+        let made = match path.parent() {
+            // A space is for whoever has joined; others on this machine come in once its owner lets them.
+            None => private_folder(self.root.dir(), path.file_name().as_str()).map(drop),
+            Some(_) => self.tree.make(Some(path)).map(drop),
+        };
+        made.map_err(|error| fault(path, &error))
     }
 
     fn rename(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use crate::base::path::RelPath;
 use crate::flow::ask::Told;
 use crate::hub::event::Event;
 use crate::hub::quota::Need;
-use crate::hub::space::Deed;
+use crate::hub::space::{Deed, Kind};
 use crate::hub::store::{Keep, Stat};
 use crate::wire::limits::MAX_ENTRIES;
 
@@ -20,7 +20,7 @@ impl Asking {
     }
 
     /// Everything at a path and below it, if all of it may be changed.
-    fn changeable(&self, path: &RelPath) -> Result<Tree, Fault> {
+    fn changeable(&self, path: &RelPath, most: usize) -> Result<Tree, Fault> {
         let mut tree = vec![(path.clone(), self.stat(path)?)];
         let mut next = 0;
         while let Some((at, stat)) = tree.get(next).cloned() {
@@ -40,7 +40,7 @@ impl Asking {
                 self.may(Deed::Change, &at, owner.as_ref())?;
             }
             next += 1;
-            if tree.len() > MAX_ENTRIES {
+            if tree.len() > most {
                 return Err(Fault::new(FaultKind::Other, format!("{path} holds too much to be changed at once")));
             }
         }
@@ -49,9 +49,14 @@ impl Asking {
 
     /// Removes; every file stays restorable.
     pub(super) fn remove(&self, paths: &[RelPath]) -> Result<Told, Fault> {
-        let trees: Result<Vec<Tree>, Fault> = paths.iter().map(|path| self.changeable(path)).collect();
+        let (mut trees, mut most) = (Vec::with_capacity(paths.len()), MAX_ENTRIES);
+        for path in paths {
+            let tree = self.changeable(path, most)?;
+            most -= tree.len();
+            trees.push(tree);
+        }
         let mut all = 0;
-        for (path, tree) in paths.iter().zip(trees?) {
+        for (path, tree) in paths.iter().zip(trees) {
             let files = self.remove_tree(tree)?;
             all += files;
             self.hub.log(Event::Removed { guest: self.guest.clone(), path: path.clone(), files });
@@ -83,9 +88,10 @@ impl Asking {
 
     /// Moves or renames; into `to`, where that is a folder.
     pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
-        let tree = self.changeable(from)?;
+        let tree = self.changeable(from, MAX_ENTRIES)?;
         let mut to = self.hub.with_access(&self.member, |access| access.destination(to))?;
-        if self.sees(&to) && self.hub.store.stat(&to)?.is_some_and(|stat| stat.kind == EntryKind::Directory) {
+        if self.sees(&to) && (self.is_home(from, &to) || self.hub.store.stat(&to)?.is_some_and(|stat| stat.is_folder()))
+        {
             to = to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
         }
         if to.depth() == 1 {
@@ -96,6 +102,7 @@ impl Asking {
         if to.as_str().starts_with(&format!("{}/", from.as_str())) {
             return Err(Fault::new(FaultKind::Other, format!("{from} cannot be moved into itself")));
         }
+        self.may_hide(&tree, &to)?;
         let need = Need { bytes: tree.iter().map(|(_, stat)| stat.size).sum(), ..Need::default() };
         // Within a space nothing grows.
         let reserved = if to.top() == from.top() { None } else { Some(self.hub.reserve(None, &to, need)?) };
@@ -108,6 +115,31 @@ impl Asking {
         self.hub.log(Event::Renamed { guest: self.guest.clone(), from: from.clone(), to: to.clone() });
         let files = tree.iter().filter(|(_, stat)| stat.kind != EntryKind::Directory).count() as u64;
         Ok(Told { files, path: Some(to), ..Told::default() })
+    }
+
+    /// Whether somebody's own folder is meant, there or not: nothing else takes its name, but another such
+    /// folder that is to be called so.
+    fn is_home(&self, from: &RelPath, to: &RelPath) -> bool {
+        self.hub.with_access(&self.member, |access| {
+            let is_home = |path: &RelPath| path.depth() == 2 && access.holder(path).is_some();
+            is_home(to) && !(is_home(from) && from.top() == to.top())
+        })
+    }
+
+    /// What others put for all does not go where nobody else finds it again: removed, it could be restored.
+    fn may_hide(&self, tree: &Tree, to: &RelPath) -> Result<(), Fault> {
+        let private =
+            |path: &RelPath| self.hub.with_access(&self.member, |access| access.kind(path)) == Some(Kind::People);
+        if !private(to) {
+            return Ok(());
+        }
+        for (path, stat) in tree.iter().filter(|(path, stat)| stat.is_kept() && !private(path)) {
+            if self.hub.owner(path, stat)?.as_ref() != Some(&self.member.account) {
+                let text = format!("{path} is not yours: it does not go into a private folder; copy it, pull and push");
+                return Err(Fault::new(FaultKind::NotPermitted, text));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn make_folder(&self, path: &RelPath) -> Result<Told, Fault> {

@@ -35,7 +35,7 @@ impl Asking {
             self.may_restore(version)?;
         }
         let need = Need { bytes: chosen.iter().map(|version| version.size).sum(), ..Need::default() };
-        let (_reserved, _) = self.hub.reserve(Some(&self.member.account), path, need)?;
+        let _reserved = self.hub.reserve(Some(&self.member.account), path, need)?;
         let files = chosen.len() as u64;
         for version in chosen {
             self.bring_back(version)?;
@@ -82,9 +82,20 @@ impl Asking {
         let path = version.path.clone();
         let _turn = self.hub.turn();
         self.may_restore(&version)?;
+        if self.hub.store.stat_version(&path, version.id)?.is_none() {
+            return Err(Fault::new(FaultKind::NotFound, format!("this version of {path} is not kept any more")));
+        }
         let now_kept = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
+        if let Err(fault) = self.hub.store.bring_back(&path, version.id, &path) {
+            // What was there is there again.
+            if let Some(kept) = now_kept
+                && self.hub.store.bring_back(&path, kept.id, &path).is_err()
+            {
+                self.hub.catalogue.kept_all(vec![kept])?;
+            }
+            return Err(fault);
+        }
         self.hub.catalogue.kept_all(now_kept.into_iter().collect())?;
-        self.hub.store.bring_back(&path, version.id, &path)?;
         if let Some(stat) = self.hub.store.stat(&path)? {
             let mut row = Row::of(path, &stat, version.owner, now());
             row.digest = version.digest;

@@ -5,7 +5,7 @@ mod keep;
 mod look;
 mod stand;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::Hub;
 use super::account::Member;
@@ -21,6 +21,8 @@ pub(super) struct Asking {
     pub(super) hub: Arc<Hub>,
     pub(super) guest: Guest,
     pub(super) member: Member,
+    /// Somebody still waits for what is only to be looked at, as long as this can be upgraded.
+    pub(super) waiting: Weak<()>,
 }
 
 impl Asking {
@@ -42,6 +44,15 @@ impl Asking {
             Verb::Leave => self.leave(),
             Verb::SetPassword { salt, stretched } => self.set_password(salt, stretched),
         }
+    }
+}
+
+/// Whether it may take long, or much memory.
+pub(super) fn is_heavy(verb: &Verb) -> bool {
+    match verb {
+        Verb::Look { deep, sha256, .. } => *deep || *sha256,
+        Verb::Find { .. } | Verb::Remove(_) | Verb::Move { .. } | Verb::Versions(_) | Verb::Restore { .. } => true,
+        _ => false,
     }
 }
 

@@ -102,7 +102,7 @@ impl Inner {
                 let (progress, stop) = (watch::Sender::default(), Stopper::new().listen());
                 receive::receive(session, consent, Further::None, Limit::none(), progress, stop).await.map(drop)
             }
-            Request::Preview | Request::PreviewTo(_) => preview::answer(session, &root()).await,
+            Request::Preview | Request::PreviewTo(_) => preview::answer(session, Some(&root())).await,
             other => refuse(session, &other, Fault::protocol("not tried with this hub")).await,
         };
         held.expect("the device holds the conversation to its end");
