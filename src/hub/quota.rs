@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Hub;
+use super::space::Kind;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::{Name, RelPath};
 
@@ -83,12 +84,14 @@ impl Hub {
     /// Not permitted, with the numbers, where there is no room for it.
     pub(super) fn reserve(&self, account: Option<&Name>, to: &RelPath, need: Need) -> Result<Reserved, Fault> {
         self.check_length(need.largest)?;
-        let (settings, quota, space) = self.register.read(|records| {
+        let (settings, quota, space, private) = self.register.read(|records| {
             let quota = account.map(|name| records.accounts.get(name).and_then(|account| account.quota));
             let space = records.spaces.iter().find(|(name, _)| name.as_str() == to.top());
             let settings = records.settings.clone();
             let quota = quota.and_then(|quota| quota.or(settings.account_quota));
-            (settings, quota, space.and_then(|(name, space)| Some((name.clone(), space.quota?))))
+            // Where nobody sees what others have, nobody learns how much that is.
+            let private = space.is_some_and(|(_, space)| matches!(space.kind, Kind::People | Kind::Drop { .. }));
+            (settings, quota, space.and_then(|(name, space)| Some((name.clone(), space.quota?))), private)
         });
         let used = match (account, quota) {
             (Some(account), Some(quota)) => Some((quota, self.catalogue.used_by(account)?)),
@@ -104,16 +107,19 @@ impl Hub {
                 used,
                 account.map_or_else(String::new, |account| format!("the account {account}")),
                 pending(&|held| held.account.as_ref() == account),
+                false,
             ),
-            (held, format!("the space {}", to.top()), pending(&|held| held.space == to.top())),
+            (held, format!("the space {}", to.top()), pending(&|held| held.space == to.top()), private),
         ];
-        for (limit, whose, pending) in whose {
+        for (limit, whose, pending, private) in whose {
             let Some((quota, used)) = limit else { continue };
             let left = quota.saturating_sub((used + pending).saturating_sub(need.freed));
             if need.bytes > left {
-                let text =
-                    format!("{} more are needed, {} of {} are left to {whose}", mib(need.bytes), mib(left), mib(quota));
-                return Err(refused(text));
+                let needed = format!("{} more are needed", mib(need.bytes));
+                return Err(refused(match private {
+                    true => format!("{needed}, and fewer of {} are left to {whose}", mib(quota)),
+                    false => format!("{needed}, {} of {} are left to {whose}", mib(left), mib(quota)),
+                }));
             }
         }
         // What is there already only has another place.

@@ -151,7 +151,7 @@ impl Conversation {
                     never = hub.end_with(&id, &member, stop, &stopper) => match never {},
                 }
             }
-            (request, None) => Self::keep_out(&hub, session, request, &guest, told).await,
+            (request, None) => Self::keep_out(&hub, session, request, told.then_some(&guest)).await,
         };
         if let Err(fault) = held {
             let event = match fault {
@@ -205,19 +205,13 @@ impl Conversation {
         Ok(())
     }
 
-    /// Refuses whoever may do nothing here, and tells the log, if that is not too much.
-    async fn keep_out(
-        hub: &Hub,
-        session: Session,
-        request: Request,
-        guest: &Guest,
-        told: bool,
-    ) -> Result<(), FlowFault> {
-        let fault = hub.why_not(&guest.id);
+    /// Refuses whoever may do nothing here.
+    async fn keep_out(hub: &Hub, session: Session, request: Request, guest: Option<&Guest>) -> Result<(), FlowFault> {
+        let fault = hub.why_not(&session.peer.id());
         // With this question a device looks whether it has joined.
         if !matches!(request, Request::Ask(Verb::Standing)) {
             hub.activity.refused();
-            if told {
+            if let Some(guest) = guest {
                 let (verb, path) = shown(&request);
                 hub.events.tell(Event::Refused { guest: guest.clone(), verb, path, fault: fault.clone() }).await;
             }
@@ -299,13 +293,7 @@ impl Conversation {
             }
             // Where the hub ends, it is found when that starts the next time.
             Err(_) if self.stop.is_stopped() => {}
-            Err(_) => {
-                let given_up = move || {
-                    upload.give_up();
-                    Ok(())
-                };
-                blocking(given_up).await.map_err(FlowFault::Ours)?;
-            }
+            Err(_) => blocking(move || Ok(upload.give_up())).await.map_err(FlowFault::Ours)?,
         }
         received.map(drop)
     }
@@ -313,15 +301,8 @@ impl Conversation {
     async fn preview(self, session: Session, request: Request, to: RelPath) -> Result<(), FlowFault> {
         let root = match self.destination(&to) {
             Ok(to) => {
-                let upload = self.upload(to.clone());
-                let (hub, member) = (self.hub.clone(), self.member.clone());
-                let look = move || {
-                    Upload::permitted(&hub, &member, &to)?;
-                    // Looking makes nothing.
-                    let is_there = hub.store.stat(&to)?.is_some();
-                    if is_there { upload.root().map(Some) } else { Ok(None) }
-                };
-                blocking(look).await
+                let upload = self.upload(to);
+                blocking(move || upload.looked_at()).await
             }
             Err(fault) => Err(fault),
         };

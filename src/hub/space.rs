@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{Name, RelPath, is_reserved};
+use crate::base::path::{LinkTarget, Name, RelPath, is_reserved};
 use crate::disk::fit::folded;
 use crate::wire::hub::Rank;
 
@@ -152,6 +152,28 @@ impl Access<'_> {
         match self.kind(path)? {
             Kind::People | Kind::Drop { .. } => path.components().nth(1),
             _ => None,
+        }
+    }
+
+    /// Whether a path is somebody's own folder in such a space, there or not.
+    pub fn is_holders(&self, path: &RelPath) -> bool {
+        path.depth() == 2 && self.holder(path).is_some()
+    }
+
+    /// Whether everybody who may see one of two paths may see the other.
+    pub fn is_same_ground(&self, one: &RelPath, other: &RelPath) -> bool {
+        one.top() == other.top() && self.holder(one) == self.holder(other)
+    }
+
+    /// Whether a link at `path` leads nowhere but to what is on the same ground.
+    pub fn keeps_in(&self, target: &LinkTarget, path: &RelPath) -> bool {
+        match self.holder(path) {
+            // Below the space, its outermost folder is the holder's.
+            Some(_) => path
+                .as_str()
+                .split_once('/')
+                .is_some_and(|(_, below)| RelPath::parse(below).is_ok_and(|below| target.stays_inside(&below))),
+            None => target.stays_inside(path),
         }
     }
 

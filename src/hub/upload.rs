@@ -93,8 +93,8 @@ enum News {
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
-        let (accepted, kept, stage) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Arc::new(Self { hub, guest, member, to, accepted, kept, stage, came: Default::default() })
+        let (accepted, kept, stage, came) = (OnceLock::new(), Mutex::default(), Mutex::default(), Default::default());
+        Arc::new(Self { hub, guest, member, to, accepted, kept, stage, came })
     }
 
     /// Whether anything may be sent there at all.
@@ -129,6 +129,12 @@ impl Upload {
         Ok(self.hub.store.incoming(&self.to)?.kept_by(self.clone()))
     }
 
+    /// The same folder, for whoever only looks: nothing is made. `None` where it is not there yet.
+    pub(super) fn looked_at(self: &Arc<Self>) -> Result<Option<Root>, Fault> {
+        Self::permitted(&self.hub, &self.member, &self.to)?;
+        self.hub.store.stat(&self.to)?.map(|_| self.root()).transpose()
+    }
+
     /// Which transfer it is, once it is accepted.
     #[cfg(test)]
     pub(super) fn transfer(&self) -> Option<TransferId> {
@@ -149,17 +155,17 @@ impl Upload {
         }
     }
 
+    /// Sets more aside than it was known to need. `length` is that of the longest file.
+    fn reserve(&self, accepted: &Accepted, bytes: u64, length: u64) -> Result<Reserved, Fault> {
+        let need = Need { bytes, largest: length, ..accepted.need };
+        self.hub.reserve(Some(&self.member.account), &self.to, need)
+    }
+
     /// What is told of it as a whole when it ends; nothing, where each of its files was named.
     pub(super) fn whole(&self) -> Option<Event> {
         let (files, bytes) = (self.came.0.load(Ordering::Relaxed), self.came.1.load(Ordering::Relaxed));
         let (guest, path) = (self.guest.clone(), Some(self.to.clone()));
         (files > NAMED).then_some(Event::Whole { guest, way: Way::In, path, files, bytes })
-    }
-
-    /// Sets more aside than it was known to need. `length` is that of the longest file.
-    fn reserve(&self, accepted: &Accepted, bytes: u64, length: u64) -> Result<Reserved, Fault> {
-        let need = Need { bytes, largest: length, ..accepted.need };
-        self.hub.reserve(Some(&self.member.account), &self.to, need)
     }
 
     /// What it needs, without what is there already.
@@ -213,6 +219,7 @@ impl Upload {
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
+            EntryKind::Link { .. } => stat.kind == settled.entry.kind,
             _ => true,
         };
         if !ours {
@@ -313,14 +320,18 @@ impl Keeper for Upload {
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *lock(&self.kept));
-        let mut rows = Vec::new();
+        let (mut rows, mut links) = (Vec::new(), Vec::new());
         {
             let _turn = self.hub.turn();
-            for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
-                rows.extend(self.row(settled)?);
+            for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
+                match settled.entry.kind {
+                    EntryKind::Directory => {}
+                    EntryKind::Link { .. } => links.extend(self.row(settled)?),
+                    _ => rows.extend(self.row(settled)?),
+                }
             }
             self.hub.catalogue.kept_all(kept)?;
-            let news = rows.iter().filter(|(_, news)| *news != News::Nothing);
+            let news = rows.iter().chain(&links).filter(|(_, news)| *news != News::Nothing);
             self.hub.catalogue.record(news.map(|(row, _)| row.clone()).collect())?;
         }
         self.hand_in(rows.iter().map(|(row, _)| row.clone()).collect())?;

@@ -23,6 +23,12 @@ mod hostile_receiver;
 mod house_plan;
 #[cfg(unix)]
 mod hub_again;
+#[cfg(unix)]
+mod hub_moves;
+#[cfg(unix)]
+mod hub_names;
+#[cfg(unix)]
+mod hub_theirs;
 mod join;
 #[cfg(unix)]
 mod killed;
@@ -43,6 +49,8 @@ mod push;
 mod receipts;
 #[cfg(target_os = "linux")]
 mod redial;
+#[cfg(unix)]
+mod rules;
 #[cfg(unix)]
 mod several;
 #[cfg(unix)]

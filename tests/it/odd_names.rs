@@ -10,7 +10,7 @@ use crate::house::home::{Home, Node};
 use crate::house::hostile::{Hostile, Script, raw_page};
 
 /// Names and paths that somebody somewhere took for something else.
-fn corpus() -> Vec<String> {
+pub(crate) fn corpus() -> Vec<String> {
     let mut names: Vec<String> = [
         "",
         ".",

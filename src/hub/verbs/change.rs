@@ -86,23 +86,56 @@ impl Asking {
         Ok(files)
     }
 
-    /// Moves or renames; into `to`, where that is a folder.
-    pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
-        let tree = self.changeable(from, MAX_ENTRIES)?;
-        let mut to = self.hub.with_access(&self.member, |access| access.destination(to))?;
-        if self.sees(&to) && (self.is_home(from, &to) || self.hub.store.stat(&to)?.is_some_and(|stat| stat.is_folder()))
-        {
-            to = to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
+    /// What something is called when it is moved to `to`: where that is a folder, it goes into it.
+    fn moved_to(&self, from: &RelPath, to: &RelPath) -> Result<RelPath, Fault> {
+        let to = self.hub.with_access(&self.member, |access| access.destination(to))?;
+        // Somebody's own folder is one, there or not: a file in its place would leave them without.
+        let own = self.is_home(from, &to);
+        let is_folder = |stat: Option<Stat>| stat.is_some_and(|stat| stat.kind == EntryKind::Directory);
+        if own || self.sees(&to) && is_folder(self.hub.store.stat(&to)?) {
+            return to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()));
         }
         if to.depth() == 1 {
             let text = format!("{to} would be a space, or beside the spaces; name a folder in one, as shared/{to}");
             return Err(Fault::new(FaultKind::NotPermitted, text));
         }
+        Ok(to)
+    }
+
+    /// That a move takes nothing away from others, and makes no link that leads out.
+    fn harms_nobody(&self, tree: &Tree, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
+        let no = |text: String| Err(Fault::new(FaultKind::NotPermitted, text));
+        for (path, stat) in tree {
+            let EntryKind::Link { target } = &stat.kind else { continue };
+            let below = path.as_str().strip_prefix(from.as_str()).unwrap_or_default();
+            let new = RelPath::parse(&format!("{}{below}", to.as_str()));
+            let keeps_in = |new: RelPath| self.hub.with_access(&self.member, |access| access.keeps_in(target, &new));
+            if !new.is_ok_and(keeps_in) {
+                return no(format!("{path} is a link, and would lead out of where it is then"));
+            }
+        }
+        // What is kept goes along, and out of the reach of whose it was.
+        if !self.hub.with_access(&self.member, |access| access.is_same_ground(from, to)) {
+            for version in self.hub.catalogue.versions(from)? {
+                if self.may(Deed::Change, &version.path, version.owner.as_ref()).is_err() {
+                    let (path, space) = (&version.path, from.top());
+                    return no(format!("what is kept of {path} is not yours: it moves within {space} only"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves or renames; into `to`, where that is a folder.
+    pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
+        let tree = self.changeable(from, MAX_ENTRIES)?;
+        let to = self.moved_to(from, to)?;
         self.may(Deed::Add, &to, None)?;
         if to.as_str().starts_with(&format!("{}/", from.as_str())) {
             return Err(Fault::new(FaultKind::Other, format!("{from} cannot be moved into itself")));
         }
         self.may_hide(&tree, &to)?;
+        self.harms_nobody(&tree, from, &to)?;
         let need = Need { bytes: tree.iter().map(|(_, stat)| stat.size).sum(), ..Need::default() };
         // Within a space nothing grows.
         let reserved = if to.top() == from.top() { None } else { Some(self.hub.reserve(None, &to, need)?) };
@@ -121,8 +154,7 @@ impl Asking {
     /// folder that is to be called so.
     fn is_home(&self, from: &RelPath, to: &RelPath) -> bool {
         self.hub.with_access(&self.member, |access| {
-            let is_home = |path: &RelPath| path.depth() == 2 && access.holder(path).is_some();
-            is_home(to) && !(is_home(from) && from.top() == to.top())
+            access.is_holders(to) && !(access.is_holders(from) && from.top() == to.top())
         })
     }
 

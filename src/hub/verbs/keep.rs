@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Asking;
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::flow::ask::Told;
 use crate::hub::catalogue::Row;
@@ -69,6 +70,13 @@ impl Asking {
     fn may_restore(&self, version: &Version) -> Result<(), Fault> {
         self.may(Deed::Add, &version.path, None)?;
         self.may(Deed::Change, &version.path, version.owner.as_ref())?;
+        if let Some(EntryKind::Link { target }) =
+            self.hub.store.stat_version(&version.path, version.id)?.map(|stat| stat.kind)
+            && !self.hub.with_access(&self.member, |access| access.keeps_in(&target, &version.path))
+        {
+            let text = format!("{} was a link, and would lead out of where it is then", version.path);
+            return Err(Fault::new(FaultKind::NotPermitted, text));
+        }
         match self.hub.store.stat(&version.path)? {
             Some(stat) => {
                 let owner = self.hub.owner(&version.path, &stat)?;

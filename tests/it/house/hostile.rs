@@ -83,7 +83,8 @@ impl Hostile {
         Self::dial_with(Arc::new(Key::generate().unwrap()), port).await
     }
 
-    async fn dial_with(key: Arc<Key>, port: u16) -> Self {
+    /// Connects under this key.
+    pub(crate) async fn dial_with(key: Arc<Key>, port: u16) -> Self {
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let link = Tls::new(&key).unwrap().connect(tcp, PATIENCE).await.unwrap();

@@ -4,6 +4,8 @@ pub(crate) mod dam;
 #[cfg(unix)]
 pub(crate) mod desk;
 #[cfg(unix)]
+pub(crate) mod device;
+#[cfg(unix)]
 pub(crate) mod dice;
 pub(crate) mod fake_hub;
 #[cfg(unix)]
