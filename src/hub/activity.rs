@@ -118,7 +118,8 @@ impl Activity {
     /// sends nothing.
     pub fn is_busy(&self) -> bool {
         let mut inner = self.lock();
-        inner.transfers.values_mut().fold(false, |busy, transfer| transfer.moves() || busy)
+        // Each of them is looked at: a look is remembered.
+        inner.transfers.values_mut().map(Transfer::moves).filter(|moves| *moves).count() > 0
     }
 
     /// A file came.

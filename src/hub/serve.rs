@@ -293,7 +293,13 @@ impl Conversation {
             }
             // Where the hub ends, it is found when that starts the next time.
             Err(_) if self.stop.is_stopped() => {}
-            Err(_) => blocking(move || Ok(upload.give_up())).await.map_err(FlowFault::Ours)?,
+            Err(_) => {
+                let given_up = move || {
+                    upload.give_up();
+                    Ok(())
+                };
+                blocking(given_up).await.map_err(FlowFault::Ours)?;
+            }
         }
         received.map(drop)
     }
