@@ -1,8 +1,8 @@
 //! One transfer that comes: what is there of each of its entries, and what has come. Verified chunks
 //! wait in staging until everything is there.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -359,12 +359,12 @@ impl Partial {
         })
     }
 
-    /// Syncs everything, puts it into place by the folder's rule for names that are taken, and
-    /// clears the staging.
+    /// Syncs everything, puts it into place by the folder's rule for names that are taken, has it noted by
+    /// whoever looks after the folder, and clears the staging.
     /// Returns each entry's outcome and, where bytes came, its digest, page by page.
     ///
     /// # Errors
-    /// A disk fault; what is staged then stays.
+    /// A disk fault; what is staged then stays, and what is in place already is in place.
     pub fn settle(&self) -> Result<Outcomes, Fault> {
         self.settling.store(true, Ordering::Release);
         // Nothing more is admitted.
@@ -379,10 +379,21 @@ impl Partial {
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
         let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case());
-        settling.run(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
+        settling.prepare(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
+        let mut outcomes = Outcomes { pages: slots.pages.into_iter(), settling, noted: VecDeque::new() };
+        match self.keeper() {
+            None => outcomes.settling.place()?,
+            Some(keeper) => {
+                keeper.in_turn(&mut || {
+                    outcomes.settling.place()?;
+                    outcomes.note(&*keeper)
+                })?;
+                outcomes.noted.iter().try_for_each(|page| keeper.noted(page))?;
+            }
+        }
         // Losing the leftovers' removal loses nothing: what is there is in place.
         let _ = self.area.clear();
-        Ok(Outcomes { pages: slots.pages.into_iter(), settling })
+        Ok(outcomes)
     }
 
     /// Gives up the staging if it holds nothing; else makes what it holds survive a power cut.
@@ -421,18 +432,33 @@ pub struct Settled {
 pub struct Outcomes {
     pages: std::vec::IntoIter<(usize, Vec<Slot>)>,
     settling: Settling,
+    /// What whoever looks after the folder knows of already; it comes before the other pages.
+    noted: VecDeque<Vec<Settled>>,
 }
 
 impl Iterator for Outcomes {
     type Item = Vec<Settled>;
 
     fn next(&mut self) -> Option<Vec<Settled>> {
-        let (_, page) = self.pages.next()?;
-        Some(page.into_iter().map(|slot| self.settled(slot)).collect())
+        self.noted.pop_front().or_else(|| self.page())
     }
 }
 
 impl Outcomes {
+    fn page(&mut self) -> Option<Vec<Settled>> {
+        let (_, page) = self.pages.next()?;
+        Some(page.into_iter().map(|slot| self.settled(slot)).collect())
+    }
+
+    /// Has all of it noted.
+    fn note(&mut self, keeper: &dyn Keeper) -> Result<(), Fault> {
+        while let Some(page) = self.page() {
+            keeper.settled(&page)?;
+            self.noted.push_back(page);
+        }
+        Ok(())
+    }
+
     fn settled(&self, slot: Slot) -> Settled {
         let (outcome, digest) = match &slot.state {
             State::Plain => (self.settling.outcome_of(&slot), None),

@@ -61,19 +61,26 @@ impl Settling {
         }
     }
 
-    /// Settles everything. What became of each entry is then known: [`Settling::outcome_of`].
-    pub(super) fn run(&mut self, slots: &Slots, leftovers: Leftovers) -> Result<(), Fault> {
-        let disk = |shown: &str, error: &io::Error| Fault::disk(format!("putting files into {shown}"), error);
+    /// Has everything complete and on the disk, in staging.
+    pub(super) fn prepare(&mut self, slots: &Slots, leftovers: Leftovers) -> Result<(), Fault> {
         if leftovers == Leftovers::Possible {
             let good = slots.iter().filter(|slot| slot.is_staged());
             let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
-            prune(&self.data, None, self.case, &good).map_err(|e| disk(&self.shown, &e))?;
+            prune(&self.data, None, self.case, &good).map_err(|e| self.fault(&e))?;
         }
-        self.plain(slots).map_err(|e| disk(&self.shown, &e))?;
-        self.sync(slots).map_err(|e| disk(&self.shown, &e))?;
+        self.plain(slots).map_err(|e| self.fault(&e))?;
+        self.sync(slots).map_err(|e| self.fault(&e))
+    }
+
+    /// Puts everything into place. What became of each entry is then known: [`Settling::outcome_of`].
+    pub(super) fn place(&mut self) -> Result<(), Fault> {
         let (data, root) = (self.data.clone(), self.root.dir().clone());
-        self.merge(&data, &root, None).map_err(|e| disk(&self.shown, &e))
+        self.merge(&data, &root, None).map_err(|e| self.fault(&e))
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        Fault::disk(format!("putting files into {}", self.shown), error)
     }
 
     /// What became of an entry that was put into place.

@@ -385,16 +385,11 @@ where
         self.say(&Receiving::Settling).await?;
         self.drain().await?;
         self.report().await?;
-        let keeper = partial.keeper();
         let settled = self.patiently(move || partial.settle()).await?;
         let mut statement = Statement::of(transfer);
         let (mut entries, mut outcomes) =
             (Entries::default(), Vec::with_capacity(self.progress.borrow().entries as usize));
         for page in settled {
-            let page = match keeper.clone() {
-                Some(keeper) => self.patiently(move || keeper.settled(&page).map(|()| page)).await?,
-                None => page,
-            };
             // Page by page, so that a million entries are not kept twice.
             let mut block = Vec::with_capacity(page.len());
             for Settled { entry, outcome, digest } in page {

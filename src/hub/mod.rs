@@ -27,6 +27,7 @@ pub mod verify;
 pub mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
@@ -73,6 +74,8 @@ pub struct Hub {
     pub limit: Limit,
     /// Whoever keeps the log.
     pub events: mpsc::Sender<Event>,
+    /// Since when it runs, in milliseconds since 1970.
+    since: u64,
     /// Held while one file takes another's place, or goes.
     turn: Mutex<()>,
 }
@@ -113,6 +116,7 @@ impl Hub {
             reservations: Reservations::default(),
             limit: parts.limit,
             events: parts.events,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64),
             turn: Mutex::default(),
         }
     }

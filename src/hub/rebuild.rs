@@ -45,6 +45,8 @@ pub struct Rebuild<'a> {
     pub drops: &'a [Name],
     /// Now, in seconds since 1970.
     pub now: u64,
+    /// Since when the hub runs, in milliseconds since 1970: what is older is nobody's work under way.
+    pub since: u64,
 }
 
 impl Rebuild<'_> {
@@ -79,8 +81,9 @@ impl Rebuild<'_> {
     /// # Errors
     /// As for [`Rebuild::everything`].
     pub fn at_start(&self, left: &[Pending], tell: &mut dyn FnMut(ByHand)) -> Result<u64, Fault> {
-        let files = self.everything(tell)?;
+        // The rows of what gave way still say whose it was.
         self.versions()?;
+        let files = self.everything(tell)?;
         left.iter().try_for_each(|upload| self.catalogue.end(upload.transfer))?;
         Ok(files)
     }
@@ -98,52 +101,65 @@ impl Rebuild<'_> {
             last = Some(version.id);
             rows.extend(page.into_iter().map(|version| (version.id, version)));
         }
-        let mut found = Vec::new();
+        let (mut found, mut moved) = (Vec::new(), Vec::new());
         let mut noted = Ok(());
         self.store.versions(&mut |held| {
             let path = held.path.clone();
             match rows.remove(&held.id) {
                 Some(row) if row.path == path => return Go::On,
-                Some(row) => found.push(Version { path, ..row }),
+                Some(row) => moved.push(Version { path, ..row }),
                 None => match self.unregistered(&held) {
-                    Some(version) => found.push(version),
-                    None => noted = self.store.drop_version(&held.path, held.id),
+                    Ok(Some(version)) => found.push(version),
+                    Ok(None) => noted = self.store.drop_version(&held.path, held.id),
+                    Err(fault) => noted = Err(fault),
                 },
             }
             if found.len() >= PAGE && noted.is_ok() {
-                noted = self.catalogue.kept_all(std::mem::take(&mut found));
+                noted = self.catalogue.found_kept(std::mem::take(&mut found));
             }
             if noted.is_ok() { Go::On } else { Go::Stop }
         })?;
         noted?;
-        self.catalogue.kept_all(found)?;
-        let gone = rows.into_values().filter(|row| matches!(self.store.stat_version(&row.path, row.id), Ok(None)));
-        self.catalogue.drop_versions(gone.map(|row| row.id).collect())
+        self.catalogue.found_kept(found)?;
+        self.catalogue.kept_all(moved)?;
+        // Those that were moved meanwhile may have been passed over.
+        let is_gone = |id: &VersionId| match self.catalogue.version(*id) {
+            Ok(Some(now)) => matches!(self.store.stat_version(&now.path, *id), Ok(None)),
+            _ => false,
+        };
+        self.catalogue.drop_versions(rows.into_keys().filter(is_gone).collect())
     }
 
-    /// What can be told of a version from itself. `None` where what it is of never gave way: the hub ended
-    /// between keeping and replacing it.
-    fn unregistered(&self, held: &Held) -> Option<Version> {
+    /// What is kept of a file that has another name now goes with it, unless something else has its name.
+    fn follow(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
+        let mut kept = self.catalogue.versions(from)?;
+        if kept.is_empty() || self.store.stat(from)?.is_some() {
+            return Ok(());
+        }
+        self.store.move_versions(from, to)?;
+        for version in &mut kept {
+            let rest = &version.path.as_str()[from.as_str().len()..];
+            if let Ok(path) = RelPath::parse(&format!("{}{rest}", to.as_str())) {
+                version.path = path;
+            }
+        }
+        self.catalogue.kept_all(kept)
+    }
+
+    /// What can be told of a version that is in no row. `None` where what it is of never gave way: the hub
+    /// ended between keeping and replacing it.
+    fn unregistered(&self, held: &Held) -> Result<Option<Version>, Fault> {
         let now = self.store.stat(&held.path).ok().flatten();
         let kept = made(held.id);
-        if now.as_ref().is_some_and(|now| now.inode != 0 && now.inode == held.stat.inode) && kept < self.now {
-            return None;
+        if now.as_ref().is_some_and(|now| now.inode != 0 && now.inode == held.stat.inode) && kept < self.since {
+            return Ok(None);
         }
-        Some(self.version_of(held, kept, now.is_some()))
-    }
-
-    fn version_of(&self, held: &Held, kept: u64, replaced: bool) -> Version {
-        Version {
-            id: held.id,
-            path: held.path.clone(),
-            size: held.stat.size,
-            modified: held.stat.modified,
-            owner: self.by_place(&held.path),
-            kept,
-            by: None,
-            replaced,
-            digest: None,
-        }
+        // Where it gave way just before the hub ended, there still is the row of what it was.
+        let row = self.catalogue.row(&held.path)?.filter(|row| row.inode != 0 && row.fits(&held.stat));
+        let (owner, digest) = row.map_or_else(|| (self.by_place(&held.path), None), |row| (row.owner, row.digest));
+        let Held { id, path, stat: Stat { size, modified, .. } } = held.clone();
+        let (kept, replaced) = (kept / 1000, now.is_some());
+        Ok(Some(Version { id, path, size, modified, owner, kept, by: None, replaced, digest }))
     }
 
     /// Whose something is by where it is: what is in a person's own folder, or handed in.
@@ -155,9 +171,10 @@ impl Rebuild<'_> {
     }
 }
 
-/// When a version was made, in seconds since 1970: its name says so.
+/// When a version was made, in milliseconds since 1970: its name says so.
 fn made(id: VersionId) -> u64 {
-    id.0.get_timestamp().map_or(0, |time| time.to_unix().0)
+    let time = id.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    time.0 * 1000 + u64::from(time.1) / 1_000_000
 }
 
 /// Something that is not what its row says, or has none.
@@ -304,10 +321,8 @@ impl<'a, 't> Look<'a, 't> {
     /// Whose upload it came with; nobody's, where that cannot be told.
     fn upload_of(&self, new: &New) -> Option<Name> {
         let arrived = u64::try_from(new.stat.arrived.seconds).unwrap_or(0);
-        let is_below = |to: &RelPath| {
-            new.path.as_str().strip_prefix(to.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let mut may_be = self.uploads.iter().filter(|upload| arrived >= upload.since && is_below(&upload.to));
+        let brings = |upload: &&Pending| upload.brings(&new.path, new.stat.size, new.stat.modified);
+        let mut may_be = self.uploads.iter().filter(|upload| arrived >= upload.since).filter(brings);
         let account = &may_be.next()?.account;
         may_be.all(|other| other.account == *account).then(|| account.clone())
     }
@@ -323,7 +338,10 @@ impl<'a, 't> Look<'a, 't> {
                     (self.tell)(ByHand::Changed(after.path));
                 }
                 Change::Appeared(_) | Change::Became { .. } => {}
-                Change::Moved { from, to, .. } => (self.tell)(ByHand::Renamed { from: from.path, to: to.path }),
+                Change::Moved { from, to, .. } => {
+                    self.hub.follow(&from.path, &to.path)?;
+                    (self.tell)(ByHand::Renamed { from: from.path, to: to.path });
+                }
                 Change::Gone(row) => (self.tell)(ByHand::Vanished(row.path)),
             }
         }

@@ -58,6 +58,12 @@ impl Records {
         self.spaces.entry(people()).or_insert(Space { kind: Kind::People, quota: None });
     }
 
+    /// The spaces in which each has a folder of their own to hand in.
+    pub fn drops(&self) -> Vec<Name> {
+        let drops = self.spaces.iter().filter(|(_, space)| matches!(space.kind, Kind::Drop { .. }));
+        drops.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What in a file that was written by hand cannot be.
     fn check(&self) -> Result<(), String> {
         let (mut names, mut devices) = (HashSet::new(), HashSet::new());

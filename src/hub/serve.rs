@@ -215,19 +215,13 @@ impl Conversation {
         let limit = self.hub.limit.clone();
         let received = receive::receive(session, consent, further, limit, progress, self.stop.clone()).await;
         drop(moving);
-        match &received {
-            Ok(_) => {
-                let ended = move || {
-                    upload.end();
-                    Ok(())
-                };
-                blocking(ended).await.map_err(FlowFault::Ours)?;
-            }
-            Err(FlowFault::Declined { kind, reason }) => {
-                self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
-            }
-            // What is in place and not noted is found, and known to be theirs, by what was begun.
-            Err(_) => {}
+        let ended = move || {
+            upload.end();
+            Ok(())
+        };
+        blocking(ended).await.map_err(FlowFault::Ours)?;
+        if let Err(FlowFault::Declined { kind, reason }) = &received {
+            self.refused("push", Some(to), &Fault { kind: *kind, text: reason.clone() }).await;
         }
         received.map(drop)
     }

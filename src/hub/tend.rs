@@ -11,12 +11,12 @@ use super::Hub;
 use super::catalogue::{Pending, Row};
 use super::event::Event;
 use super::rebuild::{ByHand, Rebuild};
-use super::space::Kind;
+use super::register::Records;
 use super::store::Shared;
 use super::watch::{Noticed, Watch};
 use super::{hash, prune};
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{Name, RelPath};
+use crate::base::path::RelPath;
 use crate::disk::source::Go;
 use crate::node::serve::now;
 
@@ -68,19 +68,22 @@ impl Hub {
         Tended { _watch: watch, _wake: wake }
     }
 
-    /// Has somebody bring catalogue and folder together.
-    fn rebuild<T>(&self, run: impl FnOnce(&Rebuild<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let drops = self.drops();
-        run(&Rebuild { catalogue: &self.catalogue, store: &*self.store, drops: &drops, now: now() })
+    /// Brings catalogue and folder together after a hub was broken off, before anybody can change anything
+    /// at this one: `left` is as for [`Hub::tend`]. Blocks for as long as it takes to look at everything.
+    ///
+    /// # Errors
+    /// Where the catalogue cannot be read or written.
+    pub fn recover(&self, left: &[Pending]) -> Result<(), Fault> {
+        let mut told = Telling::new(self);
+        let done = self.rebuild(|rebuild| rebuild.at_start(left, &mut |one| told.tell(one)));
+        told.end();
+        done.map(drop)
     }
 
-    /// The spaces in which each has a folder of their own to hand in.
-    pub fn drops(&self) -> Vec<Name> {
-        let is_drop = |kind: Kind| matches!(kind, Kind::Drop { .. });
-        self.register.read(|records| {
-            let spaces = records.spaces.iter().filter(|(_, space)| is_drop(space.kind));
-            spaces.map(|(name, _)| name.clone()).collect()
-        })
+    /// Has somebody bring catalogue and folder together.
+    fn rebuild<T>(&self, run: impl FnOnce(&Rebuild<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let drops = self.register.read(Records::drops);
+        run(&Rebuild { catalogue: &self.catalogue, store: &*self.store, drops: &drops, now: now(), since: self.since })
     }
 
     fn notice(&self, noticed: Noticed) {

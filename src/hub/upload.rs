@@ -1,11 +1,13 @@
 //! What a member sends into a space: permitted, given room, and noted before the sender is told.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
-use super::catalogue::{Pending, Row};
+use super::catalogue::{Pending, Row, Top};
 use super::event::{Event, Guest, Moved};
 use super::quota::{Need, Reserved};
 use super::space::{Deed, Kind, Whose};
@@ -21,6 +23,9 @@ use crate::disk::root::{Conflict, Root};
 use crate::node::serve::now;
 use crate::wire::hub::{Version, VersionId};
 
+/// Most outermost names of an upload that are noted when it begins.
+const MAX_TOPS: usize = 1000;
+
 /// One upload.
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -31,6 +36,8 @@ pub(super) struct Upload {
     accepted: OnceLock<Accepted>,
     /// What gave way so far and is not in the catalogue yet.
     kept: Mutex<Vec<Version>>,
+    /// Whether something may be in place that is not in the catalogue.
+    unnoted: AtomicBool,
 }
 
 /// What is known of it once it is accepted.
@@ -54,7 +61,15 @@ enum News {
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
-        Arc::new(Self { hub, guest, member, to, accepted: OnceLock::new(), kept: Mutex::default() })
+        Arc::new(Self {
+            hub,
+            guest,
+            member,
+            to,
+            accepted: OnceLock::new(),
+            kept: Mutex::default(),
+            unnoted: AtomicBool::new(false),
+        })
     }
 
     /// Whether anything may be sent there at all.
@@ -68,7 +83,7 @@ impl Upload {
         let need = self.need(entries)?;
         let (reserved, room) = self.hub.reserve(Some(&self.member.account), &self.to, need)?;
         let (account, to) = (self.member.account.clone(), self.to.clone());
-        self.hub.catalogue.begin(Pending { transfer, account, to, since: now() })?;
+        self.hub.catalogue.begin(Pending { transfer, account, to, since: now(), tops: tops(entries) })?;
         let _ = self.accepted.set(Accepted { transfer, reserved, room });
         self.root()
     }
@@ -84,9 +99,10 @@ impl Upload {
         self.hub.store.stat(&self.to)?.map(|_| self.root()).transpose()
     }
 
-    /// It has come to its end: nothing of it waits to be noted.
+    /// It has come to its end, whatever that is.
     pub(super) fn end(&self) {
-        if let Some(accepted) = self.accepted.get() {
+        // What waits to be noted is found, and known to be theirs, as long as this is pending.
+        if let Some(accepted) = self.accepted.get().filter(|_| !self.unnoted.load(Ordering::Relaxed)) {
             // Else it is found to be over when the hub starts the next time.
             let _ = self.hub.catalogue.end(accepted.transfer);
         }
@@ -133,11 +149,7 @@ impl Upload {
     /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
     /// there any more, or is not theirs.
     fn row(&self, settled: &Settled) -> Result<Option<(Row, News)>, Fault> {
-        let placed = match &settled.outcome {
-            Outcome::PlacedAs(path) => path,
-            _ => &settled.entry.path,
-        };
-        let path = self.full(placed)?;
+        let path = self.full(placed_at(settled))?;
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
@@ -148,14 +160,15 @@ impl Upload {
             // Another came after it and took its place.
             return Ok(None);
         }
-        let placed = matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced);
         let mut fresh = Row::of(path, &stat, Some(self.member.account.clone()), now());
         fresh.digest = settled.digest;
-        if placed {
+        let known = self.hub.catalogue.row(&fresh.path)?;
+        let is_noted = |row: &Row| row.fits(&stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
+        if came(settled) && !known.as_ref().is_some_and(is_noted) {
             return Ok(Some((fresh, News::Came)));
         }
         // Equal to what was there: it is whose it was, perhaps with another time.
-        Ok(match self.hub.catalogue.row(&fresh.path)? {
+        Ok(match known {
             Some(row) if row.fits(&stat) => Some((row, News::Nothing)),
             Some(row) if row.size == stat.size && row.inode == stat.inode => {
                 Some((Row { modified: stat.modified, ..row }, News::Changed))
@@ -168,9 +181,14 @@ impl Upload {
     }
 
     /// What is handed in gets the hub's signed word.
-    fn hand_in(&self, rows: Vec<Row>) -> Result<(), Fault> {
+    fn hand_in(&self, page: &[Settled]) -> Result<(), Fault> {
         let kind = self.hub.with_access(&self.member, |access| access.kind(&self.to));
         let (Some(Kind::Drop { deadline }), Some(accepted)) = (kind, self.accepted.get()) else { return Ok(()) };
+        let mut rows = Vec::new();
+        for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
+            // What has changed since is not theirs to be signed for.
+            rows.extend(self.row(settled)?.filter(|(_, news)| *news == News::Nothing).map(|(row, _)| row));
+        }
         self.hub.hand_in((&self.guest, &self.member), accepted.transfer, deadline, rows)
     }
 }
@@ -180,9 +198,16 @@ impl Keeper for Upload {
         self.full(path).map_or(Conflict::Rename, |path| self.conflict_at(&path))
     }
 
+    fn in_turn(&self, work: &mut dyn FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+        let _turn = self.hub.turn();
+        self.unnoted.store(true, Ordering::Relaxed);
+        work()?;
+        self.unnoted.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn replace(&self, path: &RelPath, place: &mut dyn FnMut() -> io::Result<()>) -> Result<io::Result<()>, Fault> {
         let path = self.full(path)?;
-        let _turn = self.hub.turn();
         let by = self.member.account.clone();
         let version = self.hub.keep(&path, Some(by), Keep::Beside)?;
         let placed = place();
@@ -200,32 +225,65 @@ impl Keeper for Upload {
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-        let (mut rows, mut links) = (Vec::new(), Vec::new());
-        {
-            let _turn = self.hub.turn();
-            for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
-                match settled.entry.kind {
-                    EntryKind::Directory => {}
-                    EntryKind::Link { .. } => links.extend(self.row(settled)?),
-                    _ => rows.extend(self.row(settled)?),
-                }
-            }
-            self.hub.catalogue.kept_all(kept)?;
-            let news = rows.iter().chain(&links).filter(|(_, news)| *news != News::Nothing);
-            self.hub.catalogue.record(news.map(|(row, _)| row.clone()).collect())?;
+        let mut rows = Vec::new();
+        for settled in page.iter().filter(|settled| has_owner(settled)) {
+            rows.extend(self.row(settled)?);
         }
-        self.hand_in(rows.iter().map(|(row, _)| row.clone()).collect())?;
-        rows.retain(|(_, news)| *news == News::Came);
+        rows.retain(|(_, news)| *news != News::Nothing);
+        self.hub.catalogue.kept_all(kept)?;
+        self.hub.catalogue.record(rows.iter().map(|(row, _)| row.clone()).collect())?;
         if let Some(accepted) = self.accepted.get() {
-            accepted.reserved.taken(rows.iter().map(|(row, _)| row.size).sum());
+            let came = rows.iter().filter(|(_, news)| *news == News::Came);
+            accepted.reserved.taken(came.map(|(row, _)| row.size).sum());
         }
-        for (Row { path, size, digest, .. }, _) in rows {
+        Ok(())
+    }
+
+    fn noted(&self, page: &[Settled]) -> Result<(), Fault> {
+        self.hand_in(page)?;
+        for settled in page.iter().filter(|settled| came(settled) && settled.entry.has_bytes()) {
+            let (path, size, digest) = (self.full(placed_at(settled))?, settled.entry.size(), settled.digest);
             let file = Moved { guest: self.guest.clone(), path, size, digest };
             self.hub.activity.received(&file);
             self.hub.log(Event::Received(file));
         }
         Ok(())
     }
+}
+
+/// Where an entry is now.
+fn placed_at(settled: &Settled) -> &RelPath {
+    match &settled.outcome {
+        Outcome::PlacedAs(path) => path,
+        _ => &settled.entry.path,
+    }
+}
+
+/// Whether an entry came just now, and did not only stay.
+fn came(settled: &Settled) -> bool {
+    matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced)
+}
+
+/// Whether an entry is something that is somebody's: a file or a link, and there.
+fn has_owner(settled: &Settled) -> bool {
+    settled.outcome.is_good() && settled.entry.kind != EntryKind::Directory
+}
+
+/// The outermost names of an offer; none where they are too many.
+fn tops(entries: &Entries) -> Vec<Top> {
+    let mut tops = BTreeMap::new();
+    for entry in entries.iter() {
+        let Some(name) = entry.path.components().next().and_then(|name| Name::parse(name).ok()) else { continue };
+        let file = match entry.kind {
+            EntryKind::File { size, modified, .. } if entry.path.depth() == 1 => Some((size, modified)),
+            _ => None,
+        };
+        tops.insert(name, file);
+        if tops.len() > MAX_TOPS {
+            return Vec::new();
+        }
+    }
+    tops.into_iter().map(|(name, file)| Top { name, file }).collect()
 }
 
 impl Hub {

@@ -10,10 +10,10 @@ use crate::house::home::{Home, Node, loopback};
 use crate::house::process::Process;
 use crate::house::{noise, until};
 
-/// A shell with a small file system of its own mounted at `inbox`, which vanishes with it; `None`
+/// A shell with a small file system of its own mounted at a folder, which vanishes with it; `None`
 /// where this user may not have one. `size` is in the words of tmpfs(5).
-fn with_small_disk(home: &Home, size: &str, then: &str) -> Option<Command> {
-    let script = format!("mount -t tmpfs -o {size} ftx-test '{}' && {then}", home.folder("inbox").display());
+pub(crate) fn with_small_disk(home: &Home, folder: &str, size: &str, then: &str) -> Option<Command> {
+    let script = format!("mount -t tmpfs -o {size} ftx-test '{}' && {then}", home.folder(folder).display());
     let mut ways: Vec<&[&str]> = vec![&["--user", "--map-root-user", "--mount"]];
     if rustix::process::geteuid().is_root() {
         ways.insert(0, &["--mount"]);
@@ -39,7 +39,7 @@ fn up_with_small_disk(home: &Home, size: &str) -> Option<Node> {
         loopback(),
         home.name()
     );
-    let command = with_small_disk(home, size, &then);
+    let command = with_small_disk(home, "inbox", size, &then);
     if command.is_none() {
         eprintln!("skipped: this user may not mount a small file system");
     }
@@ -141,7 +141,7 @@ fn a_full_disk_where_it_is_fetched_to_is_told() {
         loopback(),
         bob.name()
     );
-    let Some(command) = with_small_disk(&bob, "size=4m", &then) else {
+    let Some(command) = with_small_disk(&bob, "inbox", "size=4m", &then) else {
         eprintln!("skipped: this user may not mount a small file system");
         return;
     };

@@ -19,6 +19,7 @@ fn a_hub_on_the_same_folder_is_the_same_hub_with_the_same_accounts() {
     anna.run(&["push", "notes.txt", &hub.at("shared/")]).done();
     assert_eq!(std::fs::read(hub.path("shared/notes.txt")).unwrap(), b"second");
     assert_eq!(hub.versions(&anna, "shared/notes.txt").len(), 1);
+    assert_eq!(hub.event("received")["account"], "anna");
 }
 
 #[test]

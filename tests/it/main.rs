@@ -24,9 +24,21 @@ mod house_plan;
 #[cfg(unix)]
 mod hub_again;
 #[cfg(unix)]
+mod hub_at_once;
+#[cfg(unix)]
+mod hub_broken;
+#[cfg(unix)]
+mod hub_by_hand;
+#[cfg(target_os = "linux")]
+mod hub_full;
+#[cfg(unix)]
+mod hub_killed;
+#[cfg(unix)]
 mod hub_moves;
 #[cfg(unix)]
 mod hub_names;
+#[cfg(unix)]
+mod hub_quota;
 #[cfg(unix)]
 mod hub_theirs;
 mod join;

@@ -86,7 +86,10 @@ impl Reached {
         let (dir, name) = (dir.to_owned(), context.me.name.clone());
         let opened = tokio::task::spawn_blocking(move || Resting::open(&dir, &name, id)).await;
         match opened {
-            Ok(Ok(resting)) => Ok(Self::Rests(Arc::new(resting))),
+            Ok(Ok(resting)) => {
+                resting.told.iter().for_each(|told| context.printer.warn(told));
+                Ok(Self::Rests(Arc::new(resting)))
+            }
             Ok(Err(fault)) if fault.kind == FaultKind::Busy => Err(Failure::new(Exit::Unreachable, fault.to_string())
                 .cause("its hub is just starting, or somebody else runs it")
                 .hint("try again in a moment, as the user who runs it")),

@@ -6,22 +6,27 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::run::built_anew;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
 use crate::base::text::PeerText;
 use crate::hub::activity::Activity;
-use crate::hub::catalogue::Catalogue;
+use crate::hub::catalogue::{Catalogue, Found};
 use crate::hub::control::Handler;
 use crate::hub::control::desk::Desk;
 use crate::hub::control::holdings::Repository;
 use crate::hub::control::message::{Answer, Request};
-use crate::hub::register::Register;
+use crate::hub::rebuild::Rebuild;
+use crate::hub::register::{Records, Register};
 use crate::hub::status::About;
 use crate::hub::store::Folder;
+use crate::node::serve::now;
 
 /// A hub that does not run.
 #[derive(Debug)]
 pub struct Resting {
+    /// What is to be told of its catalogue.
+    pub told: Option<String>,
     desk: Desk,
     _lock: File,
 }
@@ -43,7 +48,16 @@ impl Resting {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let store = Arc::new(Folder::open(dir)?);
-        let (catalogue, _) = Catalogue::open(&own)?;
+        let register = Register::open(&own)?;
+        let (catalogue, found) = Catalogue::open(&own)?;
+        let told = built_anew(&found, &register);
+        if found != Found::Continued {
+            // Else the hub would take it for whole when it starts.
+            let (drops, left) = (register.read(Records::drops), catalogue.pending()?);
+            let since = now() * 1000;
+            Rebuild { catalogue: &catalogue, store: &*store, drops: &drops, now: now(), since }
+                .at_start(&left, &mut |_| {})?;
+        }
         let about = About {
             name: PeerText::new(name),
             id,
@@ -53,14 +67,14 @@ impl Resting {
         };
         let desk = Desk {
             about,
-            register: Register::open(&own)?,
+            register,
             holdings: Arc::new(Repository { catalogue, store }),
             activity: Activity::default(),
             verifier: None,
             courier: None,
             events: None,
         };
-        Ok(Self { desk, _lock: lock })
+        Ok(Self { told, desk, _lock: lock })
     }
 
     /// Which hub it is.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::base::fault::{Fault, FaultKind};
@@ -167,8 +168,16 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
         accept: "joined",
     };
     let announced = announcement.port;
+    if opened.found == Found::BrokenOff {
+        let (hub, left) = (hub.clone(), opened.left.clone());
+        let done = spawn_blocking(move || hub.recover(&left)).await;
+        done.map_or_else(|_| Ok(()), |done| done.map_err(|fault| Failure::local(&fault)))?;
+    }
     let visible = Visible::start(context, announcement, command.hidden);
-    let start = if opened.found == Found::Continued { Start::Continued } else { Start::Anew };
+    let start = match opened.found {
+        Found::Continued | Found::BrokenOff => Start::Continued,
+        Found::Fresh | Found::Rebuild(_) => Start::Anew,
+    };
     let tended = hub.tend(&opened.dir, start, opened.left.clone());
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
@@ -183,6 +192,8 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let _ = tokio::join!(visible.end(), serving);
     // Something in the background may still be at it; it can be broken off anywhere.
     let _ = timeout(LAST_LINES, log).await;
+    // If it does not come to rest, the next one only looks at everything first.
+    let _ = spawn_blocking(move || opened.catalogue.rest()).await;
     context.printer.note("good-bye");
     Ok(Exit::Done)
 }
@@ -223,13 +234,23 @@ fn who(context: &Context, opened: &Opened) -> Result<Me, Failure> {
     Ok(Me { key: Arc::new(key), name, role: Role::Hub })
 }
 
+/// What is to be told of a catalogue that was lost.
+pub(super) fn built_anew(found: &Found, register: &Register) -> Option<String> {
+    let reason = match found {
+        Found::Rebuild(reason) => reason,
+        Found::Fresh if register.read(|records| !records.accounts.is_empty()) => "it is not there",
+        Found::Fresh | Found::Continued | Found::BrokenOff => return None,
+    };
+    Some(format!("the catalogue is built anew from the folder, which does not say whose the files are: {reason}"))
+}
+
 fn introduce(context: &Context, hub: &Hub, opened: &Opened, port: u16) -> Result<(), Failure> {
     let printer = &context.printer;
     let id = hub.me.key.public().id();
     let addresses = visible::addresses(context);
     let spaces: Vec<String> = hub.register.read(|records| records.spaces.keys().map(ToString::to_string).collect());
-    if let Found::Rebuild(reason) = &opened.found {
-        printer.warn(&format!("the catalogue is built anew from the folder: {reason}"));
+    if let Some(text) = built_anew(&opened.found, &opened.register) {
+        printer.warn(&text);
     }
     printer.line(&format!("{}~{}  (hub)", hub.me.name, id.short()));
     printer.line(&format!("  address     {}, port {port}", addresses.join(", ")));

@@ -28,7 +28,7 @@ use crate::base::path::{Name, RelPath};
 
 pub use file::Change;
 pub use open::Found;
-pub use upload::Pending;
+pub use upload::{Pending, Top};
 
 /// What is known of a file, or of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,14 @@ impl Catalogue {
         let thread = std::thread::Builder::new().name("catalogue".to_owned()).spawn(run);
         let thread = thread.map_err(|error| Fault::disk("starting the catalogue", &error))?;
         Ok((Self(Arc::new(Inner { queue: Some(queue), thread: Some(thread) })), found))
+    }
+
+    /// Notes that everything is noted: until something changes again, it counts as closed.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn rest(&self) -> Result<(), Fault> {
+        self.call(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
     }
 
     /// Has the thread run this, and waits for what comes of it.

@@ -59,7 +59,8 @@ CREATE TABLE pending (
     transfer BLOB NOT NULL PRIMARY KEY,
     account TEXT NOT NULL,
     path TEXT NOT NULL,
-    since INTEGER NOT NULL
+    since INTEGER NOT NULL,
+    tops TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE receipt (
     transfer BLOB NOT NULL,
@@ -77,6 +78,8 @@ pub enum Found {
     Fresh,
     /// The one that was left.
     Continued,
+    /// The same, but whoever had it last was broken off: not everything may be noted.
+    BrokenOff,
     /// One that is broken, which is moved aside. What is wrong with it, and where it is now.
     Rebuild(String),
 }
@@ -84,6 +87,8 @@ pub enum Found {
 /// Opens the catalogue in this folder.
 pub(super) fn open(folder: &Path) -> Result<(Connection, Found), Fault> {
     let file = folder.join(FILE);
+    // Whoever closes it leaves nothing there.
+    let is_closed = fs::metadata(beside(&file, BESIDE[0])).map_or(true, |log| log.len() == 0);
     let broken = match head(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             move_aside(&file)?;
@@ -95,7 +100,8 @@ pub(super) fn open(folder: &Path) -> Result<(Connection, Found), Fault> {
             return Err(Fault::new(FaultKind::Version, text));
         }
         Ok(Head::Ours(VERSION)) => match go_on(&file) {
-            Ok(connection) => return Ok((connection, Found::Continued)),
+            Ok(connection) if is_closed => return Ok((connection, Found::Continued)),
+            Ok(connection) => return Ok((connection, Found::BrokenOff)),
             Err(Trouble::Elsewhere(fault)) => return Err(fault),
             Err(Trouble::Broken(reason)) => reason,
         },
@@ -163,6 +169,8 @@ fn go_on(file: &Path) -> Result<Connection, Trouble> {
     for table in ["file", "version", "pending", "receipt"] {
         connection.prepare(&format!("SELECT 1 FROM {table}"))?;
     }
+    // From now on it is open: the log is there.
+    connection.pragma_update(None, "user_version", VERSION)?;
     Ok(connection)
 }
 
@@ -187,19 +195,21 @@ fn begin(file: &Path) -> Result<Connection, Fault> {
     make().map_err(|error: rusqlite::Error| fault(&error))
 }
 
+/// The path with something at its end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
 /// Gives the file, and what is beside it, another name. `None` where there was no file.
 fn move_aside(file: &Path) -> Result<Option<PathBuf>, Fault> {
     let now = Stamp::of(std::time::SystemTime::now());
-    let with = |path: &Path, end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let aside = with(file, &format!(".broken-{}-{:09}", now.seconds, now.nanos));
+    let aside = beside(file, &format!(".broken-{}-{:09}", now.seconds, now.nanos));
     let mut moved = None;
     for end in ["", BESIDE[0], BESIDE[1], BESIDE[2]] {
-        let to = with(&aside, end);
-        match fs::rename(with(file, end), &to) {
+        let to = beside(&aside, end);
+        match fs::rename(beside(file, end), &to) {
             Ok(()) if end.is_empty() => moved = Some(to),
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -175,9 +175,17 @@ fn versions_go_oldest_first_and_are_listed_newest_first() {
 fn uploads_are_pending_until_they_end_and_receipts_are_their_devices_own() {
     let (_home, catalogue) = fresh();
     let transfer = TransferId::new();
-    let upload = Pending { transfer, account: name("anna"), to: path("shared"), since: 9 };
+    let time = Stamp { seconds: 7, nanos: 5 };
+    let tops = vec![Top { name: name("a.b"), file: Some((3, time)) }, Top { name: name("d"), file: None }];
+    let upload = Pending { transfer, account: name("anna"), to: path("shared"), since: 9, tops };
     catalogue.begin(upload.clone()).unwrap();
-    assert_eq!(catalogue.pending().unwrap(), [upload]);
+    assert_eq!(catalogue.pending().unwrap(), [upload.clone()]);
+    let brings = |at: &str, size| upload.brings(&path(at), size, time);
+    assert!(brings("shared/a.b", 3) && brings("shared/a (2).b", 3) && brings("shared/d/deep/x", 9));
+    assert!(!brings("shared/a.b", 4) && !brings("shared/a (2)", 3) && !brings("shared/c", 3));
+    assert!(!brings("sharedd/a.b", 3) && !brings("shared/a.b/c", 3));
+    assert!(!upload.brings(&path("shared/a.b"), 3, Stamp { seconds: 8, nanos: 5 }));
+    assert!(Pending { tops: vec![], ..upload }.brings(&path("shared/c"), 3, time));
     catalogue.end(transfer).unwrap();
     assert!(catalogue.pending().unwrap().is_empty());
     let (one, two) = (PeerId::of_public_key(&[1; 32]), PeerId::of_public_key(&[2; 32]));
@@ -249,7 +257,7 @@ fn what_a_crash_left_unwritten_is_not_lost() {
         fs::copy(home.path().join(&name), copy.path().join(&name)).unwrap();
     }
     let (catalogue, found) = Catalogue::open(copy.path()).unwrap();
-    assert_eq!(found, Found::Continued);
+    assert_eq!(found, Found::BrokenOff);
     assert_eq!(catalogue.row(&path("s/a")).unwrap(), Some(row("s/a", 1, None)));
 }
 

@@ -1,11 +1,13 @@
 //! Of each upload: that it is under way, and the receipts given for it.
 
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Catalogue, owner_of, unreadable, whole};
 use crate::base::fault::Fault;
 use crate::base::id::{PeerId, TransferId};
+use crate::base::manifest::Stamp;
 use crate::base::path::{Name, RelPath};
 
 /// An upload under way. Should the hub end before it does, what has appeared below `to` since then,
@@ -20,6 +22,38 @@ pub struct Pending {
     pub to: RelPath,
     /// Since when, in seconds since 1970.
     pub since: u64,
+    /// What comes directly into `to`; empty where that is too much to be noted.
+    pub tops: Vec<Top>,
+}
+
+/// One of the outermost things of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    /// Its name.
+    pub name: Name,
+    /// Size and time; `None` of what is no file, or has no known size.
+    pub file: Option<(u64, Stamp)>,
+}
+
+impl Pending {
+    /// Whether this may be what came to a path with this size and time: perhaps under a number, where the name was
+    /// taken.
+    pub fn brings(&self, path: &RelPath, size: u64, modified: Stamp) -> bool {
+        let Some(rest) = path.as_str().strip_prefix(self.to.as_str()) else { return false };
+        let Some(rest) = rest.strip_prefix('/') else { return rest.is_empty() };
+        let (first, deeper) = rest.split_once('/').map_or((rest, false), |(first, _)| (first, true));
+        let fits = |file: Option<(u64, Stamp)>| match file {
+            Some((was, then)) => !deeper && was == size && modified.shows(then),
+            None => true,
+        };
+        self.tops.is_empty() || self.tops.iter().any(|top| fits(top.file) && is_called(first, &top.name))
+    }
+}
+
+/// Whether a name is another one, or that with a number.
+fn is_called(name: &str, wanted: &Name) -> bool {
+    let number = || name.rsplit_once(" (")?.1.split_once(')')?.0.parse().ok();
+    name == wanted.as_str() || number().is_some_and(|number| wanted.numbered(number).as_str() == name)
 }
 
 impl Catalogue {
@@ -29,9 +63,11 @@ impl Catalogue {
     /// As the disk says.
     pub fn begin(&self, upload: Pending) -> Result<(), Fault> {
         self.change(move |connection| {
-            let sql = "INSERT OR REPLACE INTO pending (transfer, account, path, since) VALUES (?1, ?2, ?3, ?4)";
-            let Pending { transfer, account, to, since } = &upload;
-            let values = params![transfer.as_bytes(), account.as_str(), to.as_str(), whole(*since)];
+            let sql = "INSERT OR REPLACE INTO pending (transfer, account, path, since, tops)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            let Pending { transfer, account, to, since, tops } = &upload;
+            let tops = serde_json::to_string(tops).map_err(|error| unreadable(Box::new(error)))?;
+            let values = params![transfer.as_bytes(), account.as_str(), to.as_str(), whole(*since), tops];
             connection.prepare(sql)?.execute(values).map(drop)
         })
     }
@@ -53,13 +89,15 @@ impl Catalogue {
     /// As the disk says.
     pub fn pending(&self) -> Result<Vec<Pending>, Fault> {
         self.call(|connection| {
-            let mut statement = connection.prepare("SELECT transfer, account, path, since FROM pending")?;
+            let mut statement = connection.prepare("SELECT transfer, account, path, since, tops FROM pending")?;
             let uploads = statement.query_map([], |line| {
                 let account = owner_of(Some(line.get(1)?))?;
                 let to = RelPath::parse(line.get_ref(2)?.as_str()?).map_err(|error| unreadable(Box::new(error)))?;
                 let transfer = TransferId::from_bytes(*Uuid::from_bytes(line.get(0)?).as_bytes());
                 let since = line.get::<_, i64>(3)?.cast_unsigned();
-                Ok(account.map(|account| Pending { transfer, account, to, since }))
+                let tops = line.get_ref(4)?.as_str()?;
+                let tops = serde_json::from_str(tops).map_err(|error| unreadable(Box::new(error)))?;
+                Ok(account.map(|account| Pending { transfer, account, to, since, tops }))
             })?;
             uploads.filter_map(Result::transpose).collect()
         })

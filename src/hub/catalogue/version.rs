@@ -27,9 +27,21 @@ impl Catalogue {
     /// # Errors
     /// As the disk says; then none is noted.
     pub fn kept_all(&self, versions: Vec<Version>) -> Result<(), Fault> {
+        self.note_versions("REPLACE", versions)
+    }
+
+    /// Notes versions that were found, each only where nothing is noted of it.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::kept_all`].
+    pub fn found_kept(&self, versions: Vec<Version>) -> Result<(), Fault> {
+        self.note_versions("IGNORE", versions)
+    }
+
+    fn note_versions(&self, over: &'static str, versions: Vec<Version>) -> Result<(), Fault> {
         self.change(move |connection| {
             let sql = format!(
-                "INSERT OR REPLACE INTO version ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+                "INSERT OR {over} INTO version ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
             );
             let mut statement = connection.prepare(&sql)?;
             for version in versions {

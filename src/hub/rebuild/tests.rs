@@ -44,7 +44,13 @@ impl Home {
 
     fn with<T>(&self, run: impl FnOnce(&Rebuild<'_>) -> T) -> T {
         let drops = [name("handin")];
-        run(&Rebuild { catalogue: &self.catalogue, store: &self.store, drops: &drops, now: now() + 1 })
+        run(&Rebuild {
+            catalogue: &self.catalogue,
+            store: &self.store,
+            drops: &drops,
+            now: now() + 1,
+            since: (now() + 1) * 1000,
+        })
     }
 
     fn register(&self) {
@@ -200,7 +206,7 @@ fn what_a_crash_left_of_an_upload_is_its_senders() {
     home.look();
     let upload = |account: &str, to: &str| {
         let transfer = TransferId::new();
-        let upload = Pending { transfer, account: name(account), to: path(to), since: now() - 1 };
+        let upload = Pending { transfer, account: name(account), to: path(to), since: now() - 1, tops: vec![] };
         home.catalogue.begin(upload).unwrap();
     };
     upload("anna", "shared/in");
@@ -381,4 +387,42 @@ fn old_versions_go_and_then_the_oldest() {
         .unwrap();
     assert_eq!(held, 2);
     assert_eq!(pruned(Some(0)), Pruned { versions: 2, bytes: 10 });
+}
+
+/// The hub ended right behind the step that is done here by hand.
+#[test]
+fn what_gave_way_just_before_a_crash_is_whose_it_was() {
+    let home = Home::new();
+    for at in ["shared/gone", "shared/stays", "shared/over"] {
+        home.upload(at, at, "anna");
+    }
+    let gone = home.keep("shared/gone", Keep::Away);
+    home.keep("shared/stays", Keep::Beside);
+    let over = home.keep("shared/over", Keep::Beside);
+    home.put("shared/new", "new");
+    fs::rename(home.at("shared/new"), home.at("shared/over")).unwrap();
+    home.with(|hub| hub.at_start(&[], &mut |_| {})).unwrap();
+    let owned = |at: &str, id: VersionId| {
+        let kept = home.catalogue.versions(&path(at)).unwrap();
+        assert_eq!(kept.iter().map(|version| version.id).collect::<Vec<_>>(), [id], "{at}");
+        kept[0].owner.as_ref().map(|owner| owner.as_str().to_owned())
+    };
+    assert_eq!(owned("shared/gone", gone), Some("anna".to_owned()));
+    assert_eq!(owned("shared/over", over), Some("anna".to_owned()));
+    assert!(home.catalogue.versions(&path("shared/stays")).unwrap().is_empty(), "it never gave way");
+}
+
+#[test]
+fn what_is_kept_goes_with_a_file_that_has_another_name() {
+    let home = Home::new();
+    home.upload("shared/a", "one", "anna");
+    let id = home.keep("shared/a", Keep::Away);
+    home.upload("shared/a", "two!", "anna");
+    home.register();
+    fs::rename(home.at("shared/a"), home.at("shared/b")).unwrap();
+    assert_eq!(home.look(), [ByHand::Renamed { from: path("shared/a"), to: path("shared/b") }]);
+    let kept = home.catalogue.versions(&path("shared")).unwrap();
+    assert_eq!(kept.iter().map(|version| (version.id, version.path.as_str())).collect::<Vec<_>>(), [(id, "shared/b")]);
+    assert!(home.store.stat_version(&path("shared/b"), id).unwrap().is_some());
+    assert_eq!(home.owner("shared/b").as_deref(), Some("anna"));
 }

@@ -99,6 +99,10 @@ impl Store for Folder {
         tree::look(&dir, name.as_str()).and_then(there).map_err(|error| fault(from, &error))?;
         let (into, new) = self.making(to).map_err(|error| fault(to, &error))?;
         tree::move_to(&dir, name.as_str(), &into, new.as_str()).map_err(|error| fault(to, &error))?;
+        self.move_versions(from, to)
+    }
+
+    fn move_versions(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
         kept::move_all(&self.versions, from, to).map_err(|error| fault(from, &error))
     }
 

@@ -95,6 +95,12 @@ pub trait Store: Send + Sync + Debug {
     /// As above.
     fn rename(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault>;
 
+    /// Gives what is kept of something, and of everything below it, another path, and only that.
+    ///
+    /// # Errors
+    /// As above.
+    fn move_versions(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault>;
+
     /// Removes an empty folder.
     ///
     /// # Errors

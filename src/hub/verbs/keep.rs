@@ -11,7 +11,7 @@ use crate::hub::catalogue::Row;
 use crate::hub::event::Event;
 use crate::hub::quota::Need;
 use crate::hub::space::{Deed, not_there};
-use crate::hub::store::Keep;
+use crate::hub::store::{Keep, Stat};
 use crate::node::serve::now;
 use crate::wire::hub::{Version, VersionId};
 
@@ -92,11 +92,17 @@ impl Asking {
         self.may_restore(&version)?;
         let now_kept = self.hub.keep(&path, Some(self.member.account.clone()), Keep::Away)?;
         self.hub.catalogue.kept_all(now_kept.into_iter().collect())?;
-        self.hub.store.bring_back(&path, version.id, &path)?;
-        if let Some(stat) = self.hub.store.stat(&path)? {
-            let mut row = Row::of(path, &stat, version.owner, now());
-            row.digest = version.digest;
-            self.hub.catalogue.record(vec![row])?;
+        let (owner, digest) = (version.owner, version.digest);
+        let row = |stat: &Stat| Row { digest, ..Row::of(path.clone(), stat, owner.clone(), now()) };
+        // Noted first: should the hub end in between, it is known whose it is.
+        let before = self.hub.store.stat_version(&path, version.id)?.ok_or_else(|| not_there(&path))?;
+        self.hub.catalogue.record(vec![row(&before)])?;
+        if let Err(fault) = self.hub.store.bring_back(&path, version.id, &path) {
+            self.hub.catalogue.forget(vec![path.clone()])?;
+            return Err(fault);
+        }
+        if let Some(stat) = self.hub.store.stat(&path)?.filter(|stat| !row(&before).fits(stat)) {
+            self.hub.catalogue.record(vec![row(&stat)])?;
         }
         self.hub.catalogue.drop_versions(vec![version.id])
     }

@@ -132,10 +132,10 @@ impl Hub {
         format!("[127.0.0.1:{}]{colon}{path}", self.port)
     }
 
-    /// `ftx hub …` as it is typed where it runs.
+    /// `ftx hub …` as its owner types it; where it does not run, for its folder.
     pub(crate) fn manage(&self, args: &[&str]) -> Ran {
-        let typed: Vec<&str> = [&["hub"], args, &["--dir", "repository"]].concat();
-        self.home.run(&typed)
+        let which: &[&str] = if self.running.is_some() { &[] } else { &["--dir", "repository"] };
+        self.home.run(&[&["hub"], args, which].concat())
     }
 
     /// A code to join with.
@@ -168,6 +168,21 @@ impl Hub {
         let home = Home::new(account);
         self.join(&home, account, "manager");
         home
+    }
+
+    /// That everything it holds is what it says it is.
+    #[track_caller]
+    pub(crate) fn verify(&self) {
+        if std::env::var_os("FTX_VERIFY").is_some() {
+            self.manage(&["verify"]).done();
+        }
+    }
+
+    /// A path in its folder as its process sees it, where that has a file system of its own there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn sees(&self, below: &str) -> PathBuf {
+        let root = std::path::Path::new("/proc").join(self.process().id().to_string()).join("root");
+        root.join(self.path(below).strip_prefix("/").unwrap())
     }
 
     /// A path in its folder.

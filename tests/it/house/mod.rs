@@ -13,7 +13,6 @@ pub(crate) mod forest;
 pub(crate) mod home;
 pub(crate) mod hostile;
 #[cfg(unix)]
-#[expect(dead_code, reason = "more tests with hubs are on their way")]
 pub(crate) mod hub;
 #[cfg(target_os = "linux")]
 pub(crate) mod lan;
