@@ -337,10 +337,8 @@ impl Keeper for Upload {
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *lock(&self.kept));
         let mut rows = Vec::new();
-        for settled in page.iter().filter(|settled| settled.outcome.is_good()) {
-            if settled.entry.kind != EntryKind::Directory {
-                rows.extend(self.row(settled)?);
-            }
+        for settled in page.iter().filter(|settled| has_owner(settled)) {
+            rows.extend(self.row(settled)?);
         }
         rows.retain(|(_, news)| *news != News::Nothing);
         self.hub.catalogue.kept_all(kept)?;
@@ -390,6 +388,11 @@ fn placed_at(settled: &Settled) -> &RelPath {
 /// Whether an entry came just now, and did not only stay.
 fn came(settled: &Settled) -> bool {
     matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced)
+}
+
+/// Whether an entry is something that is somebody's: a file or a link, and there.
+fn has_owner(settled: &Settled) -> bool {
+    settled.outcome.is_good() && settled.entry.kind != EntryKind::Directory
 }
 
 /// The outermost names of an offer; none where they are too many.

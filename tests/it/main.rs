@@ -23,6 +23,7 @@ mod hostile_receiver;
 mod house_plan;
 #[cfg(unix)]
 mod hub_again;
+#[cfg(unix)]
 mod hub_at_once;
 #[cfg(unix)]
 mod hub_broken;

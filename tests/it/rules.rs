@@ -434,8 +434,13 @@ fn everything_wanted(at: &str) -> Vec<Request> {
 async fn whoever_has_not_joined_learns_the_hubs_name_and_nothing_else() {
     let class = Class::new().await;
     let before = class.everything();
-    let no = Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", class.hub.home.name()));
-    for device in [&class.stranger, &class.disabled] {
+    let stranger = Fault::new(FaultKind::NotJoined, format!("this device has not joined {}", class.hub.home.name()));
+    // Whose account is disabled is told one thing as well.
+    let disabled = match class.disabled.ask(Verb::Standing).await {
+        Err(FlowFault::Theirs(fault)) => fault,
+        other => panic!("{other:?}"),
+    };
+    for (device, no) in [(&class.stranger, stranger), (&class.disabled, disabled)] {
         for at in ["shared", "shared/anna-look-anna.txt", "people/anna", "other", "nowhere", "top.txt"] {
             for wanted in everything_wanted(at) {
                 let port = class.hub.up()["port"].as_u64().unwrap();
