@@ -179,7 +179,7 @@ fn uploads_are_pending_until_they_end_and_receipts_are_their_devices_own() {
     let tops = vec![Top { name: name("a.b"), file: Some((3, time)) }, Top { name: name("d"), file: None }];
     let upload = Pending { transfer, account: name("anna"), to: path("shared"), since: 9, tops };
     catalogue.begin(upload.clone()).unwrap();
-    assert_eq!(catalogue.pending().unwrap(), [upload.clone()]);
+    assert_eq!(catalogue.pending().unwrap(), vec![upload.clone()]);
     let brings = |at: &str, size| upload.brings(&path(at), size, time);
     assert!(brings("shared/a.b", 3) && brings("shared/a (2).b", 3) && brings("shared/d/deep/x", 9));
     assert!(!brings("shared/a.b", 4) && !brings("shared/a (2)", 3) && !brings("shared/c", 3));
