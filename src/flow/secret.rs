@@ -70,7 +70,7 @@ impl Stretched {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut memory = spare().pop().unwrap_or_else(|| vec![Block::new(); MEMORY as usize]);
         let done = argon2.hash_password_into_with_memory(typed.as_bytes(), salt, &mut *stretched, &mut memory);
-        memory.zeroize();
+        memory.iter_mut().zeroize();
         let mut spare = spare();
         if spare.len() < SPARE {
             spare.push(memory);
