@@ -3,7 +3,7 @@
 
 use std::{fmt, io};
 
-use super::partial::Settled;
+use super::outcomes::Settled;
 use super::root::Conflict;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;

@@ -7,6 +7,7 @@ pub mod folder;
 mod journal;
 pub mod keeper;
 mod mode;
+pub mod outcomes;
 pub mod partial;
 pub mod peek;
 mod place;

@@ -1,14 +1,15 @@
 //! One transfer that comes: what is there of each of its entries, and what has come. Verified chunks
 //! wait in staging until everything is there.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fit::Fit;
 use super::keeper::Keeper;
+use super::outcomes::Outcomes;
 use super::place::{Found, Place};
 use super::root::{Folders, Missing, Root};
 use super::settle::{Leftovers, Settling};
@@ -16,11 +17,8 @@ use super::staging::Area;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
 use crate::base::fault::Fault;
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have, Outcome};
+use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have};
 use crate::base::path::RelPath;
-
-/// Most entries that are told together of what became of them.
-const PAGE: usize = 1024;
 
 /// One transfer's staging.
 #[derive(Debug)]
@@ -57,6 +55,11 @@ impl Slots {
         if !page.is_empty() {
             self.pages.push((first, page));
         }
+    }
+
+    /// The pages, each with the place of its first entry.
+    pub(super) fn into_pages(self) -> std::vec::IntoIter<(usize, Vec<Slot>)> {
+        self.pages.into_iter()
     }
 
     /// All of them, in order.
@@ -386,16 +389,15 @@ impl Partial {
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
         let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case());
         settling.prepare(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
-        let (pages, page) = (slots.pages.into_iter(), Vec::new().into_iter());
-        let mut outcomes = Outcomes { pages, page, settling, noted: VecDeque::new() };
+        let mut outcomes = Outcomes::new(slots, settling);
         match self.keeper() {
-            None => outcomes.settling.place()?,
+            None => outcomes.place()?,
             Some(keeper) => {
                 keeper.in_turn(&mut || {
-                    outcomes.settling.place()?;
+                    outcomes.place()?;
                     outcomes.note(&*keeper)
                 })?;
-                outcomes.noted.iter().try_for_each(|page| keeper.noted(page))?;
+                outcomes.noted().try_for_each(|page| keeper.noted(page))?;
                 keeper.end();
             }
         }
@@ -421,70 +423,6 @@ impl Drop for Partial {
         if !self.left.load(Ordering::Acquire) && !self.holds_something() {
             let _ = self.area.clear();
         }
-    }
-}
-
-/// An entry with what became of it.
-#[derive(Debug)]
-pub struct Settled {
-    /// The entry.
-    pub entry: Entry,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Of the bytes that came.
-    pub digest: Option<EntryDigest>,
-}
-
-/// What became of everything, page by page: a million entries are let go of as they are told.
-#[derive(Debug)]
-pub struct Outcomes {
-    pages: std::vec::IntoIter<(usize, Vec<Slot>)>,
-    page: std::vec::IntoIter<Slot>,
-    settling: Settling,
-    /// What whoever looks after the folder knows of already; it comes before the other pages.
-    noted: VecDeque<Vec<Settled>>,
-}
-
-impl Iterator for Outcomes {
-    type Item = Vec<Settled>;
-
-    fn next(&mut self) -> Option<Vec<Settled>> {
-        self.noted.pop_front().or_else(|| self.page())
-    }
-}
-
-impl Outcomes {
-    fn page(&mut self) -> Option<Vec<Settled>> {
-        loop {
-            let slots: Vec<Slot> = self.page.by_ref().take(PAGE).collect();
-            if !slots.is_empty() {
-                return Some(slots.into_iter().map(|slot| self.settled(slot)).collect());
-            }
-            // A whole offer may have been admitted at once.
-            self.page = self.pages.next()?.1.into_iter();
-        }
-    }
-
-    /// Has all of it noted.
-    fn note(&mut self, keeper: &dyn Keeper) -> Result<(), Fault> {
-        while let Some(page) = self.page() {
-            keeper.settled(&page)?;
-            self.noted.push_back(page);
-        }
-        Ok(())
-    }
-
-    fn settled(&self, slot: Slot) -> Settled {
-        let (outcome, digest) = match &slot.state {
-            State::Plain => (self.settling.outcome_of(&slot), None),
-            State::Staged(digest) => (self.settling.outcome_of(&slot), Some(*digest)),
-            State::Equal(_) => (Outcome::Unchanged, None),
-            State::Same(digest, _) => (Outcome::Equal, Some(*digest)),
-            State::Skipped => (Outcome::Skipped, None),
-            State::Failed(fault) => (Outcome::Failed(fault.clone()), None),
-            State::Awaited | State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
-        };
-        Settled { entry: slot.entry, outcome, digest }
     }
 }
 

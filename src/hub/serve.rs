@@ -193,15 +193,17 @@ impl Conversation {
                 let text = format!("a wrong code or password; codes that were tried too often and taken back: {burnt}");
                 Fault::new(FaultKind::NotPermitted, text)
             }
+            Admitted::TooMany(_) if !hub.strangers.may_be_told(address.ip()) => {
+                hub.activity.refused();
+                return Ok(());
+            }
             Admitted::TooMany(wait) => {
                 let text = format!("too many wrong codes or passwords; it is to wait for {} s", wait.as_secs());
                 Fault::new(FaultKind::Busy, text)
             }
         };
         hub.activity.refused();
-        if hub.strangers.may_be_told(address.ip()) {
-            hub.events.tell(Event::JoinRefused { guest, fault }).await;
-        }
+        hub.events.tell(Event::JoinRefused { guest, fault }).await;
         Ok(())
     }
 

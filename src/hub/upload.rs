@@ -19,7 +19,7 @@ use crate::base::id::TransferId;
 use crate::base::manifest::{EntryKind, Outcome};
 use crate::base::path::{Name, RelPath};
 use crate::disk::keeper::Keeper;
-use crate::disk::partial::Settled;
+use crate::disk::outcomes::Settled;
 use crate::disk::root::{Conflict, Root};
 use crate::node::serve::now;
 use crate::wire::hub::{Version, VersionId};

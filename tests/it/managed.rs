@@ -244,7 +244,7 @@ fn whoever_has_the_folder_is_named_to_whoever_wants_it() {
     for socket in fs::read_dir(&sockets).unwrap() {
         fs::remove_file(socket.unwrap().path()).unwrap();
     }
-    let told = hub.manage(&["accounts"]).exits(4).failure();
+    let told = hub.home.run(&["hub", "accounts", "--dir", "repository"]).exits(4).failure();
     assert!(told.contains("runs and does not answer") && told.contains("process"), "{told}");
     hub.stop().done();
     hub.manage(&["accounts"]).done();

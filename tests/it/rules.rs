@@ -19,18 +19,19 @@ use crate::house::hub::Hub;
 
 /// What anna, bob and boss, who manages the hub, may do with a file of whom, in which folder: `y` they may,
 /// `n` they are told why not, `-` it is not there for them, `b` theirs comes to lie beside it.
+/// What is moved goes to one's private folder, where others' files do not go.
 const FILES: &str = "
     folder       whose  look find pull list preview new over rm  mv  to  mkdir versions restore
-    shared       anna   yyy  yyy  yyy  yyy  yyy     yyy yby  yny yny yyy yyy   yyy      yny
-    shared/deep  bob    yyy  yyy  yyy  yyy  yyy     yyy byy  nyy nyy yyy yyy   yyy      nyy
-    shared       hand   yyy  yyy  yyy  yyy  yyy     yyy bby  nny nny yyy yyy   yyy      nny
+    shared       anna   yyy  yyy  yyy  yyy  yyy     yyy yby  yny ynn yyy yyy   yyy      yny
+    shared/deep  bob    yyy  yyy  yyy  yyy  yyy     yyy byy  nyy nyn yyy yyy   yyy      nyy
+    shared       hand   yyy  yyy  yyy  yyy  yyy     yyy bby  nny nnn yyy yyy   yyy      nny
     people/anna  anna   y--  y--  y--  y--  y--     y-- y--  y-- y-- y-- y--   y--      y--
     people/boss  boss   --y  --y  --y  --y  --y     --y --y  --y --y --y --y   --y      --y
     slides       boss   yyy  yyy  yyy  yyy  nny     nny nny  nny nny nny nny   yyy      nny
-    essays/anna  anna   y-y  y-y  y-y  y-y  y-y     y-y y-y  y-y y-y y-y y-y   y-y      y-y
-    essays/bob   bob    -yy  -yy  -yy  -yy  -yy     -yy -yy  -yy -yy -yy -yy   -yy      -yy
-    late/anna    anna   y-y  y-y  y-y  y-y  n-y     n-y n-y  n-y n-y n-y n-y   y-y      n-y
-    open         anna   yyy  yyy  yyy  yyy  yyy     yyy yyy  yyy yyy yyy yyy   yyy      yyy
+    essays/anna  anna   y-y  y-y  y-y  y-y  y-y     y-y y-y  y-y y-n y-y y-y   y-y      y-y
+    essays/bob   bob    -yy  -yy  -yy  -yy  -yy     -yy -yy  -yy -yn -yy -yy   -yy      -yy
+    late/anna    anna   y-y  y-y  y-y  y-y  n-y     n-y n-y  n-y n-n n-y n-y   y-y      n-y
+    open         anna   yyy  yyy  yyy  yyy  yyy     yyy yyy  yyy ynn yyy yyy   yyy      yyy
     other        anna   --y  --y  --y  --y  --n     --n --n  --n --n --n --n   --y      --n
 ";
 

@@ -1,0 +1,91 @@
+//! What became of each entry of a transfer, page by page: a million are let go of as they are told.
+
+use std::collections::VecDeque;
+
+use super::keeper::Keeper;
+use super::partial::{Slot, Slots, State};
+use super::settle::Settling;
+use crate::base::digest::EntryDigest;
+use crate::base::fault::Fault;
+use crate::base::manifest::{Entry, Outcome};
+
+/// Most entries that are told together of what became of them.
+const PAGE: usize = 1024;
+
+/// An entry with what became of it.
+#[derive(Debug)]
+pub struct Settled {
+    /// The entry.
+    pub entry: Entry,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Of the bytes that came.
+    pub digest: Option<EntryDigest>,
+}
+
+/// What became of everything, page by page: a million entries are let go of as they are told.
+#[derive(Debug)]
+pub struct Outcomes {
+    pages: std::vec::IntoIter<(usize, Vec<Slot>)>,
+    page: std::vec::IntoIter<Slot>,
+    settling: Settling,
+    /// What whoever looks after the folder knows of already; it comes before the other pages.
+    noted: VecDeque<Vec<Settled>>,
+}
+
+impl Iterator for Outcomes {
+    type Item = Vec<Settled>;
+
+    fn next(&mut self) -> Option<Vec<Settled>> {
+        self.noted.pop_front().or_else(|| self.page())
+    }
+}
+
+impl Outcomes {
+    pub(super) fn new(slots: Slots, settling: Settling) -> Self {
+        Self { pages: slots.into_pages(), page: Vec::new().into_iter(), settling, noted: VecDeque::new() }
+    }
+
+    /// Puts everything into place.
+    pub(super) fn place(&mut self) -> Result<(), Fault> {
+        self.settling.place()
+    }
+
+    /// What has been noted.
+    pub(super) fn noted(&self) -> impl Iterator<Item = &Vec<Settled>> {
+        self.noted.iter()
+    }
+
+    fn page(&mut self) -> Option<Vec<Settled>> {
+        loop {
+            let slots: Vec<Slot> = self.page.by_ref().take(PAGE).collect();
+            if !slots.is_empty() {
+                return Some(slots.into_iter().map(|slot| self.settled(slot)).collect());
+            }
+            // A whole offer may have been admitted at once.
+            self.page = self.pages.next()?.1.into_iter();
+        }
+    }
+
+    /// Has all of it noted.
+    pub(super) fn note(&mut self, keeper: &dyn Keeper) -> Result<(), Fault> {
+        while let Some(page) = self.page() {
+            keeper.settled(&page)?;
+            self.noted.push_back(page);
+        }
+        Ok(())
+    }
+
+    fn settled(&self, slot: Slot) -> Settled {
+        let (outcome, digest) = match &slot.state {
+            State::Plain => (self.settling.outcome_of(&slot), None),
+            State::Staged(digest) => (self.settling.outcome_of(&slot), Some(*digest)),
+            State::Equal(_) => (Outcome::Unchanged, None),
+            State::Same(digest, _) => (Outcome::Equal, Some(*digest)),
+            State::Skipped => (Outcome::Skipped, None),
+            State::Failed(fault) => (Outcome::Failed(fault.clone()), None),
+            State::Awaited | State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
+        };
+        Settled { entry: slot.entry, outcome, digest }
+    }
+}
