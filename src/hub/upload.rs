@@ -1,6 +1,6 @@
 //! What a member sends into a space: permitted, given room, and noted before the sender is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -213,7 +213,7 @@ impl Upload {
 
     /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
     /// there any more, or is not theirs.
-    fn row(&self, settled: &Settled) -> Result<Option<(Row, News)>, Fault> {
+    fn row(&self, settled: &Settled, known: &HashMap<RelPath, Row>) -> Result<Option<(Row, News)>, Fault> {
         // A number may have made it too long to be told.
         let Ok(path) = self.full(placed_at(settled)) else { return Ok(None) };
         let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
@@ -228,7 +228,7 @@ impl Upload {
         }
         let mut fresh = Row::of(path, &stat, Some(self.member.account.clone()), now());
         fresh.digest = settled.digest;
-        let known = self.hub.catalogue.row(&fresh.path)?;
+        let known = known.get(&fresh.path).cloned();
         let is_noted = |row: &Row| row.fits(&stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
         if came(settled) && !known.as_ref().is_some_and(is_noted) {
             return Ok(Some((fresh, News::Came)));
@@ -246,14 +246,20 @@ impl Upload {
         })
     }
 
+    /// What the catalogue says of where these entries are.
+    fn known(&self, page: &[Settled]) -> Result<HashMap<RelPath, Row>, Fault> {
+        let paths = page.iter().filter(|settled| has_owner(settled));
+        self.hub.catalogue.rows(paths.filter_map(|settled| self.full(placed_at(settled)).ok()).collect())
+    }
+
     /// What is handed in gets the hub's signed word.
     fn hand_in(&self, page: &[Settled]) -> Result<(), Fault> {
         let kind = self.hub.with_access(&self.member, |access| access.kind(&self.to));
         let (Some(Kind::Drop { deadline }), Some(accepted)) = (kind, self.accepted.get()) else { return Ok(()) };
-        let mut rows = Vec::new();
+        let (known, mut rows) = (self.known(page)?, Vec::new());
         for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
             // What has changed since is not theirs to be signed for.
-            rows.extend(self.row(settled)?.filter(|(_, news)| *news == News::Nothing).map(|(row, _)| row));
+            rows.extend(self.row(settled, &known)?.filter(|(_, news)| *news == News::Nothing).map(|(row, _)| row));
         }
         self.hub.hand_in((&self.guest, &self.member), accepted.transfer, deadline, rows)
     }
@@ -336,9 +342,9 @@ impl Keeper for Upload {
 
     fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
         let kept = std::mem::take(&mut *lock(&self.kept));
-        let mut rows = Vec::new();
+        let (known, mut rows) = (self.known(page)?, Vec::new());
         for settled in page.iter().filter(|settled| has_owner(settled)) {
-            rows.extend(self.row(settled)?);
+            rows.extend(self.row(settled, &known)?);
         }
         rows.retain(|(_, news)| *news != News::Nothing);
         self.hub.catalogue.kept_all(kept)?;

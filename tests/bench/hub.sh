@@ -49,7 +49,7 @@ together() {
   for i in $(seq "$clients"); do upload "$i" & all+=("$!"); done
   for pid in "${all[@]}"; do wait "$pid" || return 1; done
 }
-forget_repository() { find "$work/repository" -mindepth 2 -path "$work/repository/.ftx" -prune -o -mindepth 2 -not -path "$work/repository/.ftx/*" -delete 2>/dev/null || true; }
+forget_repository() { rm -rf "$work/repository"/{shared,people}/*; }
 spread=()
 for run in $(seq "$runs"); do
   forget_repository

@@ -58,8 +58,23 @@ impl Catalogue {
     /// # Errors
     /// As the disk says.
     pub fn row(&self, path: &RelPath) -> Result<Option<Row>, Fault> {
-        let path = path.clone();
-        self.call(move |connection| Rows::new(connection)?.get(&path))
+        let (folder, name) = split(path);
+        self.call(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1 AND name = ?2");
+            connection.query_row(&sql, [folder, name], read).optional()
+        })
+    }
+
+    /// What is known of each of these files: asked for together, many cost little.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn rows(&self, paths: Vec<RelPath>) -> Result<HashMap<RelPath, Row>, Fault> {
+        self.call(move |connection| {
+            let mut rows = Rows::new(connection)?;
+            let known = paths.into_iter().map(|path| Ok(rows.get(&path)?.map(|row| (path, row))));
+            known.filter_map(Result::transpose).collect()
+        })
     }
 
     /// Another file of the same space that has the same bytes.
