@@ -64,8 +64,10 @@ pub fn fill(
         let page = catalogue.unhashed(last.as_ref(), PAGE)?;
         let Some(row) = page.last() else { break };
         last = Some(row.path.clone());
+        let mut changes = Vec::with_capacity(page.len());
         for row in page {
             if may_go_on() == Go::Stop {
+                catalogue.reconcile(changes)?;
                 return Ok(rotted);
             }
             let fits = || store.stat(&row.path).is_ok_and(|now| now.is_some_and(|now| row.fits(&now)));
@@ -81,8 +83,9 @@ pub fn fill(
             }
             let after = Row { digest: Some(found.digest), sha256: Some(found.sha256), ..row.clone() };
             found_of(after.clone());
-            catalogue.reconcile(vec![Change::Became { before: row, after }])?;
+            changes.push(Change::Became { before: row, after });
         }
+        catalogue.reconcile(changes)?;
     }
     fill_versions(catalogue, store, may_go_on)?;
     Ok(rotted)

@@ -12,7 +12,7 @@ use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
 use super::space::{Deed, Kind, Whose};
 use super::status::Way;
-use super::store::Keep;
+use super::store::{Keep, Stat};
 use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
@@ -83,6 +83,15 @@ enum Stage {
     /// What is in place is not all noted.
     Placing,
     Ended,
+}
+
+/// Entries that are looked at together.
+const TOGETHER: usize = 1024;
+
+/// What is in place, and what the catalogue says of it.
+struct Known {
+    stats: HashMap<RelPath, Stat>,
+    rows: HashMap<RelPath, Row>,
 }
 
 /// What is new of an entry that is in place.
@@ -175,17 +184,22 @@ impl Upload {
     /// What it needs, without what is there already.
     fn need(&self, entries: &Entries, unlike: Unlike) -> Result<Need, Fault> {
         let mut need = Need::default();
-        for entry in entries.iter() {
-            let path = self.full(&entry.path)?;
+        let paths: Result<Vec<RelPath>, Fault> = entries.iter().map(|entry| self.full(&entry.path)).collect();
+        let paths = paths?;
+        let mut there = HashMap::new();
+        for (place, (entry, path)) in entries.iter().zip(&paths).enumerate() {
+            if place % TOGETHER == 0 {
+                there = self.hub.store.stats(&paths[place..(place + TOGETHER).min(paths.len())])?;
+            }
             let EntryKind::File { size, modified, .. } = entry.kind else { continue };
             need.largest = need.largest.max(size);
-            match self.hub.store.stat(&path)?.map(|stat| stat.kind) {
+            match there.get(path).map(|stat| &stat.kind) {
                 Some(EntryKind::File { size: there, modified: then, .. })
-                    if unlike == Unlike::Never && there == size && then.shows(modified) => {}
+                    if unlike == Unlike::Never && *there == size && then.shows(modified) => {}
                 Some(EntryKind::File { size: there, .. }) => {
                     need.bytes += size;
-                    if self.conflict_at(&path) == Conflict::Replace {
-                        need.freed += there;
+                    if self.conflict_at(path) == Conflict::Replace {
+                        need.freed += *there;
                     }
                 }
                 _ => need.bytes += size,
@@ -213,10 +227,10 @@ impl Upload {
 
     /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
     /// there any more, or is not theirs.
-    fn row(&self, settled: &Settled, known: &HashMap<RelPath, Row>) -> Result<Option<(Row, News)>, Fault> {
+    fn row(&self, settled: &Settled, known: &Known) -> Result<Option<(Row, News)>, Fault> {
         // A number may have made it too long to be told.
         let Ok(path) = self.full(placed_at(settled)) else { return Ok(None) };
-        let Some(stat) = self.hub.store.stat(&path)? else { return Ok(None) };
+        let Some(stat) = known.stats.get(&path) else { return Ok(None) };
         let ours = match settled.entry.kind {
             EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
             EntryKind::Link { .. } => stat.kind == settled.entry.kind,
@@ -226,16 +240,16 @@ impl Upload {
             // Another came after it and took its place.
             return Ok(None);
         }
-        let mut fresh = Row::of(path, &stat, Some(self.member.account.clone()), now());
+        let mut fresh = Row::of(path, stat, Some(self.member.account.clone()), now());
         fresh.digest = settled.digest;
-        let known = known.get(&fresh.path).cloned();
-        let is_noted = |row: &Row| row.fits(&stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
+        let known = known.rows.get(&fresh.path).cloned();
+        let is_noted = |row: &Row| row.fits(stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
         if came(settled) && !known.as_ref().is_some_and(is_noted) {
             return Ok(Some((fresh, News::Came)));
         }
         // Equal to what was there: it is whose it was, perhaps with another time.
         Ok(match known {
-            Some(row) if row.fits(&stat) => Some((row, News::Nothing)),
+            Some(row) if row.fits(stat) => Some((row, News::Nothing)),
             Some(row) if row.size == stat.size && row.inode == stat.inode => {
                 Some((Row { modified: stat.modified, ..row }, News::Changed))
             }
@@ -246,10 +260,11 @@ impl Upload {
         })
     }
 
-    /// What the catalogue says of where these entries are.
-    fn known(&self, page: &[Settled]) -> Result<HashMap<RelPath, Row>, Fault> {
+    /// What is where these entries are, and what the catalogue says of it.
+    fn known(&self, page: &[Settled]) -> Result<Known, Fault> {
         let paths = page.iter().filter(|settled| has_owner(settled));
-        self.hub.catalogue.rows(paths.filter_map(|settled| self.full(placed_at(settled)).ok()).collect())
+        let paths: Vec<RelPath> = paths.filter_map(|settled| self.full(placed_at(settled)).ok()).collect();
+        Ok(Known { stats: self.hub.store.stats(&paths)?, rows: self.hub.catalogue.rows(paths)? })
     }
 
     /// What is handed in gets the hub's signed word.

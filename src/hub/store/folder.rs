@@ -1,5 +1,6 @@
 //! The store that is a plain folder: what a file manager shows of it is what the hub holds.
 
+use std::collections::HashMap;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +61,25 @@ impl Store for Folder {
     fn stat(&self, path: &RelPath) -> Result<Option<Stat>, Fault> {
         let look = self.at(path).and_then(|(dir, name)| tree::look(&dir, name.as_str()));
         found(look).map_err(|error| fault(path, &error))
+    }
+
+    fn stats(&self, paths: &[RelPath]) -> Result<HashMap<RelPath, Stat>, Fault> {
+        let mut stats = HashMap::with_capacity(paths.len());
+        let mut last: Option<(Option<RelPath>, Option<Arc<Dir>>)> = None;
+        for path in paths {
+            let parent = path.parent();
+            if last.as_ref().is_none_or(|(folder, _)| *folder != parent) {
+                // A folder that is not there is looked for once.
+                let dir = found(self.tree.holding(path).map(Some)).map_err(|error| fault(path, &error))?;
+                last = Some((parent, dir));
+            }
+            if let Some((_, Some(dir))) = &last {
+                let look = tree::look(dir, path.file_name().as_str());
+                let stat = found(look).map_err(|error| fault(path, &error))?;
+                stats.extend(stat.map(|stat| (path.clone(), stat)));
+            }
+        }
+        Ok(stats)
     }
 
     fn list(&self, folder: Option<&RelPath>) -> Result<Vec<(Name, Stat)>, Fault> {
@@ -214,7 +234,7 @@ fn there(look: Option<Stat>) -> io::Result<Stat> {
     look.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-fn found(look: io::Result<Option<Stat>>) -> io::Result<Option<Stat>> {
+fn found<T>(look: io::Result<Option<T>>) -> io::Result<Option<T>> {
     match look {
         Err(error) if is_missing(&error) => Ok(None),
         look => look,

@@ -10,6 +10,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::Read;
 
@@ -62,6 +63,12 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// As above: also where there is something that cannot be kept, such as a device.
     fn stat(&self, path: &RelPath) -> Result<Option<Stat>, Fault>;
+
+    /// What is at each of these paths, where something is; asked for folder by folder, many cost little.
+    ///
+    /// # Errors
+    /// As for [`Store::stat`].
+    fn stats(&self, paths: &[RelPath]) -> Result<HashMap<RelPath, Stat>, Fault>;
 
     /// What is in a folder, `None` for the top, in no order; without what is the hub's own.
     ///
