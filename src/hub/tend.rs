@@ -228,6 +228,13 @@ impl Worker {
         }
         let Some(twin) = self.hub.catalogue.twin(row)? else { return Ok(()) };
         let _turn = self.hub.turn();
+        // What is another by now is not shared, and no reason to give up sharing.
+        for one in [row, &twin] {
+            let is_there = self.hub.store.stat(&one.path)?.is_some_and(|stat| one.fits(&stat));
+            if !is_there || self.hub.catalogue.row(&one.path)?.as_ref() != Some(one) {
+                return Ok(());
+            }
+        }
         match self.hub.store.share(&twin.path, &row.path) {
             Shared::Yes(stat) => {
                 let shared = Row { inode: stat.inode, modified: stat.modified, ..row.clone() };
