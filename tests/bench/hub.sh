@@ -17,13 +17,15 @@ client() {
 }
 hub() { HOME=$work/hub XDG_CONFIG_HOME=$work/hub/.config XDG_RUNTIME_DIR='' "$ftx" hub "$@"; }
 
+# As people run it: its log is in words.
 start_hub() {
+  hubport=$(free_port)
   HOME=$work/hub XDG_CONFIG_HOME=$work/hub/.config XDG_RUNTIME_DIR='' \
-    "$ftx" --interface lo --name lab-hub hub "$work/repository" --port 0 --json >"$work/log" 2>"$work/log.err" </dev/null &
+    "$ftx" --interface lo --name lab-hub hub "$work/repository" --port "$hubport" >"$work/log" 2>"$work/log.err" </dev/null &
   node=$!
   started+=("$node")
-  within 30 grep -q '"port":' "$work/log" || die "the hub does not come up: $(cat "$work/log.err")"
-  hubport=$(field port <"$work/log")
+  within 30 listening "$hubport" || die "the hub does not come up: $(cat "$work/log.err")"
+  within 30 grep -q listening "$work/log" || die "the hub does not say that it is up: $(cat "$work/log.err")"
 }
 at_hub() { printf '[127.0.0.1:%s]%s' "$hubport" "${1:-}"; }
 
