@@ -162,7 +162,7 @@ impl<S> Underway<S> {
     }
 
     /// Attaches a connection to a transfer with this peer; gives it back where there is no such
-    /// transfer, the ticket is another's, there are enough, or [`MANY`] transfers share the link.
+    /// transfer, the ticket is another's, there are enough, or many transfers share the link.
     ///
     /// # Errors
     /// The connection.
