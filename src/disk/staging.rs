@@ -19,6 +19,7 @@ use super::fit::{self, Case, FileSystem};
 use super::journal::{self, Journal, Kept};
 use super::partial::lock;
 use super::root::{Root, read_nofollow};
+use super::tree::private_folder;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
 use crate::base::path::RelPath;
@@ -231,20 +232,4 @@ fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
 fn is_key(name: &str) -> bool {
     let key = name.split('-').next().unwrap_or(name);
     key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
-    let mut builder = cap_std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use cap_std::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    #[cfg(not(unix))]
-    let _ = &mut builder;
-    match dir.create_dir_with(name, &builder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    dir.open_dir_nofollow(name)
 }

@@ -213,6 +213,26 @@ pub(super) fn rename_without_replacing(from: &Dir, name: &str, to: &Dir, new: &s
     from.rename(name, to, new)
 }
 
+/// Opens a folder that only its owner may enter, which is made where it is missing; no link is followed.
+///
+/// # Errors
+/// As the system says.
+pub fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
+    let mut builder = cap_std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use cap_std::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    #[cfg(not(unix))]
+    let _ = &mut builder;
+    match dir.create_dir_with(name, &builder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    dir.open_dir_nofollow(name)
+}
+
 /// Makes what was renamed, created or removed in a folder survive a power cut.
 ///
 /// # Errors

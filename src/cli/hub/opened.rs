@@ -11,6 +11,7 @@ use crate::base::naming;
 use crate::base::path::RelPath;
 use crate::cli::context::{Context, load_key};
 use crate::cli::outcome::{Exit, Failure};
+use crate::disk::private;
 use crate::disk::root::Root;
 use crate::disk::state::State;
 use crate::flow::greet::Me;
@@ -70,7 +71,7 @@ impl Opened {
         let root = Root::open_or_create(&dir).map_err(disk)?;
         root.check_writable().map_err(|fault| local(&fault))?;
         let own = own_folder(&dir);
-        private_folder(&own).map_err(disk)?;
+        private::make_folder(&own).map_err(disk)?;
         let lock = lock(&dir, &own.join("lock"), opener).map_err(|taken| taken.unwrap_or_else(disk))?;
         let failed = |fault: Fault| Failure::local(&fault);
         let store = Arc::new(Folder::open(&dir).map_err(failed)?);
@@ -160,15 +161,4 @@ fn taken(dir: &str, text: &str, opener: Opener) -> Failure {
             .hint("try again in a moment, as the user who runs it"),
         _ => Failure::new(exit, format!("another process uses {dir}")).hint("type the same again when it has ended"),
     }
-}
-
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path)
 }

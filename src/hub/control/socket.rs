@@ -17,6 +17,7 @@ use super::lines::{self, MAX_ANSWER, MAX_REQUEST};
 use super::message::{Answer, Ask, AskVersion, Request, VERSION};
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::id::PeerId;
+use crate::disk::private;
 use crate::flow::stop::Stop;
 use crate::hub::status::About;
 
@@ -310,22 +311,18 @@ fn remove(path: &Path) -> io::Result<()> {
 /// Makes a folder that only this user may enter, or checks that it is one.
 fn private(folder: &Path) -> Result<(), Fault> {
     let failed = |error: &io::Error| Fault::disk(format!("opening {}", folder.display()), error);
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
+    private::make_folder(folder).map_err(|error| failed(&error))?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-        builder.mode(0o700).create(folder).map_err(|error| failed(&error))?;
+        use std::os::unix::fs::MetadataExt;
         let found = fs::symlink_metadata(folder).map_err(|error| failed(&error))?;
         if !is_ours(folder) || found.mode() & 0o077 != 0 {
             let shown = folder.display();
             let text = format!("others may use {shown}; make it yours alone: chmod 700 {shown}");
             return Err(Fault::new(FaultKind::NotPermitted, text));
         }
-        Ok(())
     }
-    #[cfg(not(unix))]
-    builder.create(folder).map_err(|error| failed(&error))
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -5,8 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, DirBuilder};
+use cap_std::fs::Dir;
 
 use super::{Held, Keep, Shared, Stat, Store, kept, share};
 use crate::base::fault::{Fault, FaultKind};
@@ -39,8 +38,10 @@ impl Folder {
     pub fn open(dir: &Path) -> Result<Self, Fault> {
         let open = || {
             let root = Root::open_or_create(dir)?;
-            let own = private_folder(root.dir(), OWN)?;
-            let versions = Tree::below(private_folder(&own, VERSIONS)?);
+            let own = tree::private_folder(root.dir(), OWN)?;
+            let versions = Tree::below(tree::private_folder(&own, VERSIONS)?);
+            tree::sync(&own)?;
+            tree::sync(root.dir())?;
             Ok(Self { tree: Tree::of(&root), root, own: Arc::new(own), versions })
         };
         open().map_err(|error: io::Error| Fault::disk(format!("opening {}", dir.display()), &error))
@@ -110,7 +111,8 @@ impl Store for Folder {
     fn make_folder(&self, path: &RelPath) -> Result<(), Fault> {
         let made = match path.parent() {
             // A space is for whoever has joined; others on this machine come in once its owner lets them.
-            None => private_folder(self.root.dir(), path.file_name().as_str()).map(drop),
+            None => tree::private_folder(self.root.dir(), path.file_name().as_str())
+                .and_then(|_| tree::sync(self.root.dir())),
             Some(_) => self.tree.make(Some(path)).map(drop),
         };
         made.map_err(|error| fault(path, &error))
@@ -259,21 +261,4 @@ fn fault(path: &RelPath, error: &io::Error) -> Fault {
         io::ErrorKind::IsADirectory => not_permitted("is a folder"),
         _ => Fault::disk(path, error),
     }
-}
-
-fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use cap_std::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    #[cfg(not(unix))]
-    let _ = &mut builder;
-    match dir.create_dir_with(name, &builder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Err(_) => {}
-        Ok(()) => tree::sync(dir)?,
-    }
-    dir.open_dir_nofollow(name)
 }
