@@ -55,7 +55,7 @@ impl Rebuild<'_> {
     /// # Errors
     /// Where the catalogue cannot be read or written; what cannot be read of the folder is left as it is.
     pub fn everything(&self, tell: &mut dyn FnMut(ByHand)) -> Result<u64, Fault> {
-        let mut look = Look::new(self, tell)?;
+        let mut look = Look::new(self, tell);
         look.below(None)?;
         look.finish()
     }
@@ -65,7 +65,7 @@ impl Rebuild<'_> {
     /// # Errors
     /// As for [`Rebuild::everything`].
     pub fn paths(&self, paths: &[RelPath], tell: &mut dyn FnMut(ByHand)) -> Result<u64, Fault> {
-        let mut look = Look::new(self, tell)?;
+        let mut look = Look::new(self, tell);
         let all: HashSet<&RelPath> = paths.iter().collect();
         let covered =
             |path: &RelPath| std::iter::successors(path.parent(), RelPath::parent).any(|above| all.contains(&above));
@@ -188,7 +188,6 @@ struct New {
 struct Look<'a, 't> {
     hub: &'a Rebuild<'a>,
     tell: &'t mut dyn FnMut(ByHand),
-    uploads: Vec<Pending>,
     new: Vec<New>,
     /// Rows whose files were not where they should be.
     missing: Vec<Row>,
@@ -196,9 +195,8 @@ struct Look<'a, 't> {
 }
 
 impl<'a, 't> Look<'a, 't> {
-    fn new(hub: &'a Rebuild<'a>, tell: &'t mut dyn FnMut(ByHand)) -> Result<Self, Fault> {
-        let uploads = hub.catalogue.pending()?;
-        Ok(Self { hub, tell, uploads, new: Vec::new(), missing: Vec::new(), files: 0 })
+    fn new(hub: &'a Rebuild<'a>, tell: &'t mut dyn FnMut(ByHand)) -> Self {
+        Self { hub, tell, new: Vec::new(), missing: Vec::new(), files: 0 }
     }
 
     /// Whatever is at a path.
@@ -278,12 +276,18 @@ impl<'a, 't> Look<'a, 't> {
 
     /// Notes what is new.
     fn note(&mut self) -> Result<(), Fault> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
         let inodes = self.new.iter().map(|new| new.stat.inode).filter(|inode| *inode != 0).collect();
         let known = self.hub.catalogue.of_inodes(inodes)?;
+        // Those of now: an upload is noted before anything of it is in place, so what was met just now, and came
+        // with one, is found to be its own, also where the upload began after this look.
+        let uploads = self.hub.catalogue.pending()?;
         let mut uploaded = HashSet::new();
         let mut changes = Vec::with_capacity(self.new.len());
         for new in std::mem::take(&mut self.new) {
-            let upload = self.upload_of(&new);
+            let upload = upload_of(&new, &uploads);
             if upload.is_some() {
                 uploaded.insert(new.path.clone());
             }
@@ -316,15 +320,6 @@ impl<'a, 't> Look<'a, 't> {
         row.fits(&new.stat)
             && row.path != new.path
             && self.hub.store.stat(&row.path).is_ok_and(|now| now.is_none_or(|now| now.inode != row.inode))
-    }
-
-    /// Whose upload it came with; nobody's, where that cannot be told.
-    fn upload_of(&self, new: &New) -> Option<Name> {
-        let arrived = u64::try_from(new.stat.arrived.seconds).unwrap_or(0);
-        let brings = |upload: &&Pending| upload.brings(&new.path, new.stat.size, new.stat.modified);
-        let mut may_be = self.uploads.iter().filter(|upload| arrived >= upload.since).filter(brings);
-        let account = &may_be.next()?.account;
-        may_be.all(|other| other.account == *account).then(|| account.clone())
     }
 
     fn reconcile(&mut self, changes: Vec<Change>, uploaded: &HashSet<RelPath>) -> Result<(), Fault> {
@@ -362,6 +357,15 @@ impl<'a, 't> Look<'a, 't> {
             self.reconcile(gone, &HashSet::new())?;
         }
     }
+}
+
+/// Whose upload it came with; nobody's, where that cannot be told.
+fn upload_of(new: &New, uploads: &[Pending]) -> Option<Name> {
+    let arrived = u64::try_from(new.stat.arrived.seconds).unwrap_or(0);
+    let brings = |upload: &&Pending| upload.brings(&new.path, new.stat.size, new.stat.modified);
+    let mut may_be = uploads.iter().filter(|upload| arrived >= upload.since).filter(brings);
+    let account = &may_be.next()?.account;
+    may_be.all(|other| other.account == *account).then(|| account.clone())
 }
 
 #[cfg(test)]

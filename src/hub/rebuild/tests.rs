@@ -200,6 +200,23 @@ fn only_what_is_named_is_looked_at() {
 
 #[cfg(unix)]
 #[test]
+fn what_an_upload_brings_while_a_look_is_under_way_is_the_uploads() {
+    let home = Home::new();
+    home.with(|hub| {
+        let mut by_hand = |one| panic!("{one:?}");
+        let mut look = Look::new(hub, &mut by_hand);
+        let (transfer, tops) = (TransferId::new(), vec![]);
+        let upload = Pending { transfer, account: name("anna"), to: path("shared"), since: now() - 1, tops };
+        home.catalogue.begin(upload).unwrap();
+        home.put("shared/notes", "text");
+        // As where the disk is full: its row is never noted.
+        look.below(None).unwrap();
+        look.finish().unwrap();
+    });
+    assert_eq!(home.owner("shared/notes"), Some("anna".to_owned()));
+}
+
+#[test]
 fn what_a_crash_left_of_an_upload_is_its_senders() {
     let home = Home::new();
     home.put("shared/old", "old");
