@@ -38,3 +38,17 @@ fn a_second_hub_on_a_folder_is_refused_and_harms_nothing() {
     let mut third = Process::start(other.command(&["hub", "other", "--port", "0", "--json"]));
     assert!(third.is_running() && hub.list(&anna, "shared").contains_key("shared/notes.txt"));
 }
+
+#[test]
+fn a_slip_of_the_hand_makes_no_hub() {
+    let home = Home::new("boss");
+    for (typed, meant) in [("statsu", "status"), ("Acounts", "accounts"), ("verfy", "verify")] {
+        let told = home.run(&["hub", typed, "--port", "0"]).exits(2).failure();
+        assert!(told.contains(&format!("ftx hub {meant}")) && told.contains(&format!("ftx hub ./{typed}")), "{told}");
+        assert!(!home.path(typed).exists());
+    }
+    // Said clearly, it is a folder.
+    let mut hub = Process::start(home.command(&["hub", "./statsu", "--port", "0", "--json"]));
+    crate::house::until("the hub is there", || home.path("statsu/.ftx").exists().then_some(()));
+    assert!(hub.is_running());
+}

@@ -16,8 +16,11 @@ pub mod spaces;
 pub mod status;
 pub mod verify;
 
-use clap::Args;
+use std::path::Path;
 
+use clap::{Args, CommandFactory};
+
+use super::Cli;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 
@@ -47,6 +50,27 @@ pub struct Hub {
 pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
     match command.command {
         Some(managed) => manage::run(context, managed).await,
-        None => run::run(context, command.run).await,
+        None => {
+            command.run.dir.as_deref().map_or(Ok(()), refuse_slip)?;
+            run::run(context, command.run).await
+        }
     }
+}
+
+/// How alike a folder's name and a command are where one is taken to be meant for the other, of 1.
+const ALIKE: f64 = 0.85;
+
+/// A folder that is not there, and is called almost like something to do with a hub, is a slip of the hand: no
+/// hub is begun in it.
+fn refuse_slip(dir: &Path) -> Result<(), Failure> {
+    let Some(typed) = dir.to_str().filter(|typed| !typed.contains(std::path::is_separator) && !dir.exists()) else {
+        return Ok(());
+    };
+    let cli = Cli::command();
+    let commands = cli.find_subcommand("hub").into_iter().flat_map(|hub| hub.get_subcommands());
+    let alike = |name: &&str| strsim::jaro_winkler(&typed.to_lowercase(), name) >= ALIKE;
+    let Some(meant) = commands.map(|command| command.get_name()).find(alike) else { return Ok(()) };
+    Err(Failure::new(Exit::Usage, format!("there is no folder {typed} here, and no command of that name"))
+        .cause(format!("did you mean: ftx hub {meant}"))
+        .hint(format!("to run a hub in a new folder of that name, type: ftx hub ./{typed}")))
 }
