@@ -24,6 +24,7 @@ pub enum Manage {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(context: &Context, command: Manage) -> Result<Exit, Failure> {
+    let watches = matches!(&command, Manage::Status(status) if status.watch);
     let done = async {
         match command {
             Manage::Status(command) => status::run(context, command).await,
@@ -36,9 +37,9 @@ pub async fn run(context: &Context, command: Manage) -> Result<Exit, Failure> {
         }
     };
     tokio::select! {
-        // A watch that is interrupted ends as it is meant to.
-        biased;
         done = done => done,
-        () = context.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        // So a watch is meant to end.
+        () = context.interrupted(), if watches => Ok(Exit::Done),
+        () = context.interrupted(), if !watches => Err(Failure::new(Exit::Interrupted, "interrupted")),
     }
 }

@@ -40,8 +40,6 @@ pub async fn run(context: &Context, command: Status) -> Result<Exit, Failure> {
     loop {
         let answer = tokio::select! {
             answer = answers.next() => answer.map_err(|fault| Failure::local(&fault))?,
-            // So a watch is meant to end.
-            () = context.interrupted(), if command.watch => return Ok(Exit::Done),
             () = quit(keys.as_mut()) => return Ok(Exit::Done),
         };
         let Some(answer) = answer else { return Ok(Exit::Done) };
