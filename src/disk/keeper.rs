@@ -44,11 +44,11 @@ pub trait Keeper: fmt::Debug + Send + Sync {
     /// Where they may not be; nothing is then.
     fn begin(&self) -> Result<(), Fault>;
 
-    /// Notes what is in place now, durably; in turn, page by page, whether the sender still listens or not.
+    /// Notes what is in place now, durably; in turn, whether the sender still listens or not.
     ///
     /// # Errors
     /// Where it cannot be noted; the sender is then not told that it is done.
-    fn settled(&self, page: &[Settled]) -> Result<(), Fault>;
+    fn settled(&self, pages: &[Vec<Settled>]) -> Result<(), Fault>;
 
     /// Does what is left to be done before the sender is told, once the turn is over; page by page.
     ///

@@ -70,10 +70,9 @@ impl Outcomes {
     /// Has all of it noted.
     pub(super) fn note(&mut self, keeper: &dyn Keeper) -> Result<(), Fault> {
         while let Some(page) = self.page() {
-            keeper.settled(&page)?;
             self.noted.push_back(page);
         }
-        Ok(())
+        keeper.settled(self.noted.make_contiguous())
     }
 
     fn settled(&self, slot: Slot) -> Settled {

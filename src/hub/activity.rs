@@ -324,7 +324,7 @@ mod tests {
         let activity = Activity::default();
         for number in 0..50u64 {
             let path = RelPath::parse(&format!("shared/{number}")).unwrap();
-            activity.received(&Moved { guest: guest(1, Some("a")), path, size: 2, digest: None, nth: 1 });
+            activity.received(&Moved { guest: guest(1, Some("a")), path, size: 2, digest: None });
         }
         let live = look(&activity);
         assert_eq!(live.received.len(), LAST);

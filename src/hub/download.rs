@@ -43,13 +43,16 @@ impl Hub {
             }
             self.activity.sent(size);
             (files, bytes) = (files + 1, bytes + size);
+            if !self.events.names(files) {
+                continue;
+            }
             // The names that travel begin with what was asked for, without the folders above it.
             let whole = paths.iter().find(|path| path.file_name().as_str() == entry.path.top());
             let above = whole.and_then(RelPath::parent);
             let path =
                 above.and_then(|above| RelPath::parse(&format!("{}/{}", above.as_str(), entry.path.as_str())).ok());
             let path = path.unwrap_or_else(|| entry.path.clone());
-            let file = Moved { guest: guest.clone(), path, size, digest: None, nth: files };
+            let file = Moved { guest: guest.clone(), path, size, digest: None };
             self.events.tell(Event::Sent(file)).await;
         }
         if files > NAMED {

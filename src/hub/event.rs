@@ -191,16 +191,7 @@ pub struct Moved {
     pub size: u64,
     /// Its digest.
     pub digest: Option<EntryDigest>,
-    /// Which one of its transfer it is, from 1.
-    pub nth: u64,
 }
 
 /// How many files of a transfer a person wants to see named.
 pub const NAMED: u64 = 100;
-
-impl Moved {
-    /// Whether a person wants to see it named: beyond [`NAMED`], how many there were says more.
-    pub fn is_named(&self) -> bool {
-        self.nth <= NAMED
-    }
-}

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
-use super::event::Event;
+use super::event::{Event, NAMED};
 
 /// How long a log that is only slow is waited for. One that takes nothing for so long is not waited for
 /// again until it has come half-way.
@@ -18,10 +18,20 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How often a thread looks whether there is room.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Which files of a transfer are told one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// Each, for programs.
+    Each,
+    /// The first [`NAMED`], for people: beyond these, how many there were says more.
+    First,
+}
+
 /// Where a hub tells what happens; all clones are the same.
 #[derive(Debug, Clone)]
 pub struct Events {
     sender: Sender<Event>,
+    files: Files,
     state: Arc<State>,
 }
 
@@ -43,13 +53,18 @@ pub struct Happened {
 }
 
 /// A way on which so many events may wait.
-pub fn way(waiting: usize) -> (Events, Happened) {
+pub fn way(waiting: usize, files: Files) -> (Events, Happened) {
     let (sender, receiver) = channel(waiting);
     let state = Arc::new(State::default());
-    (Events { sender, state: state.clone() }, Happened { receiver, state, next: None })
+    (Events { sender, files, state: state.clone() }, Happened { receiver, state, next: None })
 }
 
 impl Events {
+    /// Whether a file is to be told of, by which one of its transfer it is, from 1.
+    pub fn names(&self, nth: u64) -> bool {
+        self.files == Files::Each || nth <= NAMED
+    }
+
     /// Tells an event.
     pub async fn tell(&self, event: Event) {
         let Some(event) = self.offer(event) else { return };
@@ -122,9 +137,16 @@ mod tests {
         Event::Managed { what: number.to_string() }
     }
 
+    #[test]
+    fn programs_are_told_of_each_file_and_people_of_the_first_hundred() {
+        let names = |files| [1, 100, 101].map(|nth| way(1, files).0.names(nth));
+        assert_eq!(names(Files::Each), [true, true, true]);
+        assert_eq!(names(Files::First), [true, true, false]);
+    }
+
     #[tokio::test]
     async fn a_log_that_nobody_reads_holds_up_nobody_for_long_and_is_told_what_it_missed() {
-        let (events, happened) = way(4);
+        let (events, happened) = way(4, Files::Each);
         // As long as it would take if each were waited for, no test would end.
         let told = async {
             for number in 0..100_000 {
@@ -143,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_is_read_misses_nothing_of_a_flood() {
-        let (events, happened) = way(4);
+        let (events, happened) = way(4, Files::Each);
         let reading = std::thread::spawn(move || happened.collect::<Vec<_>>());
         let blocking = events.clone();
         let flood = std::thread::spawn(move || (0..500).for_each(|number| blocking.tell_blocking(event(number))));

@@ -25,6 +25,9 @@ const PRUNE: Duration = Duration::from_secs(60 * 60);
 /// How long to wait while transfers are under way.
 const GIVE_WAY: Duration = Duration::from_millis(200);
 
+/// How long changes by hand wait for transfers at the most.
+const LATEST: Duration = Duration::from_secs(5);
+
 /// How many changes by hand are told one by one at a time.
 const TOLD: u64 = 100;
 
@@ -85,7 +88,13 @@ impl Hub {
         run(&Rebuild { catalogue: &self.catalogue, store: &*self.store, drops: &drops, now: now(), since: self.since })
     }
 
+    /// Takes in what was changed by hand, once no transfer moves, or after [`LATEST`] all the same: whoever
+    /// asks for a folder is shown what is there in any case.
     fn notice(&self, noticed: Noticed) {
+        let from = Instant::now();
+        while self.activity.is_busy() && from.elapsed() < LATEST {
+            thread::sleep(GIVE_WAY);
+        }
         let mut told = Telling::new(self);
         let done = self.rebuild(|rebuild| match noticed {
             Noticed::Paths(paths) => rebuild.paths(&paths.into_iter().collect::<Vec<_>>(), &mut |one| told.tell(one)),

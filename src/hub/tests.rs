@@ -85,7 +85,7 @@ impl Coming {
     fn settle(&self) -> Result<Vec<Outcome>, Fault> {
         let mut outcomes = Vec::new();
         for page in self.partial.settle()? {
-            self.upload.settled(&page)?;
+            self.upload.settled(std::slice::from_ref(&page))?;
             outcomes.extend(page.into_iter().map(|settled| settled.outcome));
         }
         self.upload.end();
@@ -117,7 +117,7 @@ impl Lab {
         for space in ["shared", "people", "work"] {
             std::fs::create_dir_all(dir.join(space)).unwrap();
         }
-        let (events, happened) = events::way(10_000);
+        let (events, happened) = events::way(10_000, events::Files::Each);
         let parts = Parts { me, tls, register, catalogue, store, limit: Limit::none(), events };
         Self { hub: Arc::new(Hub::new(parts)), dir, _events: happened, _home: home }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Hub;
 use super::account::Member;
-use super::catalogue::{Pending, Row, Top};
+use super::catalogue::{Called, Pending, Row, Top};
 use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
 use super::space::{Deed, Kind, Whose};
@@ -267,6 +267,15 @@ impl Upload {
         Ok(Known { stats: self.hub.store.stats(&paths)?, rows: self.hub.catalogue.rows(paths)? })
     }
 
+    /// Waits until a page is recorded: its bytes count where they are now.
+    fn recorded(&self, (recorded, bytes): (Called<()>, u64)) -> Result<(), Fault> {
+        recorded.wait()?;
+        if let Some(accepted) = self.accepted.get() {
+            lock(&accepted.aside).reserved.iter().fold(bytes, |left, reserved| reserved.taken(left));
+        }
+        Ok(())
+    }
+
     /// What is handed in gets the hub's signed word.
     fn hand_in(&self, page: &[Settled]) -> Result<(), Fault> {
         let kind = self.hub.with_access(&self.member, |access| access.kind(&self.to));
@@ -355,21 +364,24 @@ impl Keeper for Upload {
         Ok(())
     }
 
-    fn settled(&self, page: &[Settled]) -> Result<(), Fault> {
-        let kept = std::mem::take(&mut *lock(&self.kept));
-        let (known, mut rows) = (self.known(page)?, Vec::new());
-        for settled in page.iter().filter(|settled| has_owner(settled)) {
-            rows.extend(self.row(settled, &known)?);
+    fn settled(&self, pages: &[Vec<Settled>]) -> Result<(), Fault> {
+        self.hub.catalogue.kept_all(std::mem::take(&mut *lock(&self.kept)))?;
+        // While a page is being recorded, the files of the next are looked at.
+        let mut recording = None;
+        for page in pages {
+            let known = self.known(page)?;
+            if let Some(recorded) = recording.take() {
+                self.recorded(recorded)?;
+            }
+            let (mut came, mut news) = (0, Vec::new());
+            for settled in page.iter().filter(|settled| has_owner(settled)) {
+                let Some((row, what)) = self.row(settled, &known)? else { continue };
+                came += if what == News::Came { row.size } else { 0 };
+                news.extend((what != News::Nothing).then_some(row));
+            }
+            recording = Some((self.hub.catalogue.begin_record(news)?, came));
         }
-        rows.retain(|(_, news)| *news != News::Nothing);
-        self.hub.catalogue.kept_all(kept)?;
-        self.hub.catalogue.record(rows.iter().map(|(row, _)| row.clone()).collect())?;
-        if let Some(accepted) = self.accepted.get() {
-            let came = rows.iter().filter(|(_, news)| *news == News::Came);
-            let taken = came.map(|(row, _)| row.size).sum();
-            lock(&accepted.aside).reserved.iter().fold(taken, |left, reserved| reserved.taken(left));
-        }
-        Ok(())
+        recording.map_or(Ok(()), |recorded| self.recorded(recorded))
     }
 
     fn noted(&self, page: &[Settled]) -> Result<(), Fault> {
@@ -378,9 +390,11 @@ impl Keeper for Upload {
             let (path, size, digest) = (self.full(placed_at(settled))?, settled.entry.size(), settled.digest);
             let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
             self.came.1.fetch_add(size, Ordering::Relaxed);
-            let file = Moved { guest: self.guest.clone(), path, size, digest, nth };
+            let file = Moved { guest: self.guest.clone(), path, size, digest };
             self.hub.activity.received(&file);
-            self.hub.log(Event::Received(file));
+            if self.hub.events.names(nth) {
+                self.hub.log(Event::Received(file));
+            }
         }
         Ok(())
     }

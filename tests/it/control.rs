@@ -154,7 +154,7 @@ async fn status_tells_people_and_programs_the_same() {
     let guest = Guest { id: device, name: "lap\u{1b}[2Jtop".into(), account: None };
     let _here = counter.desk.activity.connected(guest.clone(), "10.0.0.1:5".parse().unwrap());
     let path = RelPath::parse("shared/a").unwrap();
-    counter.desk.activity.received(&Moved { guest, path, size: 5, digest: None, nth: 1 });
+    counter.desk.activity.received(&Moved { guest, path, size: 5, digest: None });
     let told = run(&home, &["hub", "status"]).await.done().last();
     assert_eq!((&told["hub"]["name"], &told["connected"][0]["id"]), (&json!("lab-hub"), &json!(device.to_string())));
     assert_eq!(told["received"][0]["path"], "shared/a");

@@ -18,6 +18,7 @@ use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::rate::Rate;
 use crate::cli::ui::log::Log;
+use crate::cli::ui::printer::Format;
 use crate::cli::ui::units::bytes;
 use crate::cli::visible::{self, Visible};
 use crate::find::Announcement;
@@ -29,7 +30,7 @@ use crate::hub::control::holdings::Repository;
 use crate::hub::control::reread::Reread;
 use crate::hub::control::socket::Socket;
 use crate::hub::event::Event;
-use crate::hub::events::{self, Happened};
+use crate::hub::events::{self, Files, Happened};
 use crate::hub::register::Register;
 use crate::hub::status::About;
 use crate::hub::tend::Start;
@@ -76,7 +77,8 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let tls =
         Tls::new(&me.key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
     let listener = visible::listen(context, command.port)?;
-    let (events, happened) = events::way(WAITING);
+    let files = if context.printer.format() == Format::Json { Files::Each } else { Files::First };
+    let (events, happened) = events::way(WAITING, files);
     let hub = Arc::new(Hub::new(Parts {
         me,
         tls,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::printer::{Format, Printer};
+use super::printer::Printer;
 use super::units::{bytes, moment};
 use crate::base::fault::Fault;
 use crate::base::path::{Name, RelPath};
@@ -38,20 +38,10 @@ impl Log {
     /// Prints events until the hub has ended. Blocks, for as long as whoever reads it does.
     pub fn run(self, events: Happened) {
         for event in events {
-            if is_for(&event, self.printer.format()) {
-                let at = now();
-                let line = line(&event);
-                self.printer.result(&human(&line, at), || object(&line, at));
-            }
+            let at = now();
+            let line = line(&event);
+            self.printer.result(&human(&line, at), || object(&line, at));
         }
-    }
-}
-
-/// Programs are told of each file of a transfer, people of so many only.
-fn is_for(event: &Event, format: Format) -> bool {
-    match event {
-        Event::Received(file) | Event::Sent(file) => format == Format::Json || file.is_named(),
-        _ => true,
     }
 }
 
@@ -216,7 +206,7 @@ mod tests {
         let address = "[fe80::1%3]:9".parse().unwrap();
         let fault = Fault::new(FaultKind::NotPermitted, text);
         let digest = Some(EntryDigest([7; 32]));
-        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest, nth: 1 };
+        let file = Moved { guest: guest.clone(), path: path.clone(), size: 5, digest };
         let whole = |way| Event::Whole { guest: guest.clone(), way, path: Some(path.clone()), files: 101, bytes: 5 };
         vec![
             Event::Listening { name: text.into(), id, dir: text.into(), port: 1 },
@@ -271,16 +261,6 @@ mod tests {
         words.sort();
         words.dedup();
         assert_eq!(words.len(), count, "{words:?}");
-    }
-
-    #[test]
-    fn programs_are_told_of_each_file_and_people_of_the_first_hundred() {
-        let Event::Received(file) = &events("notes")[6] else { unreachable!() };
-        let told = |nth| {
-            let event = Event::Received(Moved { nth, ..file.clone() });
-            (is_for(&event, Format::Human), is_for(&event, Format::Json))
-        };
-        assert_eq!((told(1), told(100), told(101)), ((true, true), (true, true), (false, true)));
     }
 
     #[test]

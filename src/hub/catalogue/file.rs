@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Row as Line, Statement, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as Line, params};
 
-use super::{Catalogue, Row, below, joined, key, owner_of, split, unreadable, whole};
+use super::{Called, Catalogue, Row, below, in_transaction, joined, key, owner_of, split, unreadable, whole};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::Stamp;
@@ -61,7 +61,7 @@ impl Catalogue {
         let (folder, name) = split(path);
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1 AND name = ?2");
-            connection.query_row(&sql, [folder, name], read).optional()
+            connection.prepare_cached(&sql)?.query_row([folder, name], read).optional()
         })
     }
 
@@ -70,7 +70,8 @@ impl Catalogue {
     /// # Errors
     /// As the disk says.
     pub fn rows(&self, paths: Vec<RelPath>) -> Result<HashMap<RelPath, Row>, Fault> {
-        self.call(move |connection| {
+        // One transaction: the file is locked once, and not for each row.
+        self.change(move |connection| {
             let mut rows = Rows::new(connection)?;
             let known = paths.into_iter().map(|path| Ok(rows.get(&path)?.map(|row| (path, row))));
             known.filter_map(Result::transpose).collect()
@@ -91,7 +92,7 @@ impl Catalogue {
                  AND NOT (folder = ?5 AND name = ?6) LIMIT 1"
             );
             let (folder, name) = split(&own);
-            let mut statement = connection.prepare(&sql)?;
+            let mut statement = connection.prepare_cached(&sql)?;
             statement.query_row(params![sha256, first, end, top, folder, name], read).optional()
         })
     }
@@ -105,13 +106,13 @@ impl Catalogue {
         self.call(move |connection| {
             let mut children = HashMap::new();
             let sql = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1");
-            let mut statement = connection.prepare(&sql)?;
+            let mut statement = connection.prepare_cached(&sql)?;
             for row in statement.query_map([&folder], read)? {
                 let row = row?;
                 children.insert(row.path.file_name(), (row, 0));
             }
             let sql = "SELECT name, count(*) FROM version WHERE folder = ?1 GROUP BY name";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = connection.prepare_cached(sql)?;
             let mut lines = statement.query([&folder])?;
             while let Some(line) = lines.next()? {
                 let name = Name::parse(&line.get::<_, String>(0)?).map_err(|error| unreadable(Box::new(error)))?;
@@ -138,7 +139,7 @@ impl Catalogue {
                  AND ((folder >= ?3 AND folder < ?4) OR folder = ?5 OR (folder = ?6 AND name = ?7))
                  ORDER BY folder, name LIMIT ?8"
             );
-            let mut statement = connection.prepare(&sql)?;
+            let mut statement = connection.prepare_cached(&sql)?;
             let rows = params![after.0, after.1, first, end, own_key, own.0, own.1, most];
             statement.query_map(rows, read)?.collect()
         })
@@ -155,7 +156,7 @@ impl Catalogue {
                 "SELECT {COLUMNS} FROM file WHERE (digest IS NULL OR sha256 IS NULL) AND (folder, name) > (?1, ?2)
                  ORDER BY folder, name LIMIT ?3"
             );
-            let mut statement = connection.prepare(&sql)?;
+            let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params![after.0, after.1, most], read)?.collect()
         })
     }
@@ -167,7 +168,7 @@ impl Catalogue {
     pub fn of_inodes(&self, inodes: Vec<u64>) -> Result<HashMap<u64, Vec<Row>>, Fault> {
         self.call(move |connection| {
             let mut found: HashMap<u64, Vec<Row>> = HashMap::new();
-            let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM file WHERE inode = ?1"))?;
+            let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE inode = ?1"))?;
             for inode in inodes {
                 for row in statement.query_map([whole(inode)], read)? {
                     found.entry(inode).or_default().push(row?);
@@ -182,9 +183,21 @@ impl Catalogue {
     /// # Errors
     /// As the disk says; then none is kept.
     pub fn record(&self, rows: Vec<Row>) -> Result<(), Fault> {
-        self.change(move |connection| {
-            let mut rows_of = Rows::new(connection)?;
-            rows.iter().try_for_each(|row| rows_of.put(row))
+        self.begin_record(rows)?.wait()
+    }
+
+    /// Has these rows kept in place of what is known of their paths, all or none.
+    ///
+    /// # Errors
+    /// Where the catalogue has stopped.
+    pub fn begin_record(&self, mut rows: Vec<Row>) -> Result<Called<()>, Fault> {
+        // Neighbours go into the same page of the table.
+        rows.sort_unstable_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
+        self.begin_call(move |connection| {
+            in_transaction(connection, |connection| {
+                let mut rows_of = Rows::new(connection)?;
+                rows.iter().try_for_each(|row| rows_of.put(row))
+            })
         })
     }
 
@@ -262,7 +275,7 @@ impl Catalogue {
         self.call(|connection| {
             let sql = "SELECT owner FROM file WHERE owner IS NOT NULL
                        UNION SELECT owner FROM version WHERE owner IS NOT NULL";
-            connection.prepare(sql)?.query_map([], |line| line.get(0))?.collect()
+            connection.prepare_cached(sql)?.query_map([], |line| line.get(0))?.collect()
         })
     }
 
@@ -274,7 +287,7 @@ impl Catalogue {
         let account = account.as_str().to_owned();
         self.call(move |connection| {
             let sql = "SELECT coalesce(sum(size), 0) FROM file WHERE owner = ?1";
-            connection.prepare(sql)?.query_row([account], |line| line.get::<_, i64>(0)).map(i64::cast_unsigned)
+            connection.prepare_cached(sql)?.query_row([account], |line| line.get::<_, i64>(0)).map(i64::cast_unsigned)
         })
     }
 
@@ -288,7 +301,7 @@ impl Catalogue {
             let (first, end) = below(&space);
             let sql = "SELECT coalesce(sum(size), 0), count(*) FROM file
                        WHERE folder = ?1 OR (folder >= ?2 AND folder < ?3)";
-            connection.prepare(sql)?.query_row([space, first, end], |line| {
+            connection.prepare_cached(sql)?.query_row([space, first, end], |line| {
                 Ok((line.get::<_, i64>(0)?.cast_unsigned(), line.get::<_, i64>(1)?.cast_unsigned()))
             })
         })
@@ -297,9 +310,9 @@ impl Catalogue {
 
 /// The statements about single rows, prepared once for many.
 struct Rows<'c> {
-    get: Statement<'c>,
-    put: Statement<'c>,
-    remove: Statement<'c>,
+    get: CachedStatement<'c>,
+    put: CachedStatement<'c>,
+    remove: CachedStatement<'c>,
 }
 
 impl<'c> Rows<'c> {
@@ -307,8 +320,8 @@ impl<'c> Rows<'c> {
         let get = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1 AND name = ?2");
         let put = format!("INSERT OR REPLACE INTO file ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
         let remove = "DELETE FROM file WHERE folder = ?1 AND name = ?2";
-        let (get, put) = (connection.prepare(&get)?, connection.prepare(&put)?);
-        Ok(Self { get, put, remove: connection.prepare(remove)? })
+        let (get, put) = (connection.prepare_cached(&get)?, connection.prepare_cached(&put)?);
+        Ok(Self { get, put, remove: connection.prepare_cached(remove)? })
     }
 
     fn get(&mut self, path: &RelPath) -> rusqlite::Result<Option<Row>> {

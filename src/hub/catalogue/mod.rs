@@ -112,17 +112,24 @@ impl Catalogue {
         self.call(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
     }
 
+    /// Has the thread run this, after all that it was given before.
+    fn begin_call<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Called<T>, Fault> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |connection| drop(tell.send(run(connection))));
+        let queue = self.0.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(job).map_err(|_| stopped())?;
+        Ok(Called(told))
+    }
+
     /// Has the thread run this, and waits for what comes of it.
     fn call<T: Send + 'static>(
         &self,
         run: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Fault> {
-        let stopped = || Fault::new(FaultKind::Other, "the catalogue has stopped; start the hub again");
-        let (tell, told) = mpsc::sync_channel(1);
-        let job: Job = Box::new(move |connection| drop(tell.send(run(connection))));
-        let queue = self.0.queue.as_ref().ok_or_else(stopped)?;
-        queue.send(job).map_err(|_| stopped())?;
-        told.recv().map_err(|_| stopped())?.map_err(|error| fault(&error))
+        self.begin_call(run)?.wait()
     }
 
     /// Has the thread run this in one transaction, which is on the disk when it returns.
@@ -130,13 +137,37 @@ impl Catalogue {
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.call(move |connection| {
-            let transaction = connection.transaction()?;
-            let done = run(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        })
+        self.call(|connection| in_transaction(connection, run))
     }
+}
+
+/// Something that the thread does meanwhile.
+#[derive(Debug)]
+#[must_use = "whether it was done is known once it was waited for"]
+pub struct Called<T>(mpsc::Receiver<rusqlite::Result<T>>);
+
+impl<T> Called<T> {
+    /// Waits until it is done; a change is on the disk then.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn wait(self) -> Result<T, Fault> {
+        self.0.recv().map_err(|_| stopped())?.map_err(|error| fault(&error))
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::new(FaultKind::Other, "the catalogue has stopped; start the hub again")
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction()?;
+    let done = run(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
 }
 
 fn fault(error: &rusqlite::Error) -> Fault {

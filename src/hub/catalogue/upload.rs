@@ -70,7 +70,7 @@ impl Catalogue {
             let Pending { transfer, account, to, since, tops } = &upload;
             let tops = serde_json::to_string(tops).map_err(|error| unreadable(Box::new(error)))?;
             let values = params![transfer.as_bytes(), account.as_str(), to.as_str(), whole(*since), tops];
-            connection.prepare(sql)?.execute(values).map(drop)
+            connection.prepare_cached(sql)?.execute(values).map(drop)
         })
     }
 
@@ -81,7 +81,7 @@ impl Catalogue {
     pub fn end(&self, transfer: TransferId) -> Result<(), Fault> {
         self.change(move |connection| {
             let sql = "DELETE FROM pending WHERE transfer = ?1";
-            connection.prepare(sql)?.execute([transfer.as_bytes()]).map(drop)
+            connection.prepare_cached(sql)?.execute([transfer.as_bytes()]).map(drop)
         })
     }
 
@@ -91,7 +91,8 @@ impl Catalogue {
     /// As the disk says.
     pub fn pending(&self) -> Result<Vec<Pending>, Fault> {
         self.call(|connection| {
-            let mut statement = connection.prepare("SELECT transfer, account, path, since, tops FROM pending")?;
+            let mut statement =
+                connection.prepare_cached("SELECT transfer, account, path, since, tops FROM pending")?;
             let uploads = statement.query_map([], |line| {
                 let account = owner_of(Some(line.get(1)?))?;
                 let to = RelPath::parse(line.get_ref(2)?.as_str()?).map_err(|error| unreadable(Box::new(error)))?;
@@ -113,11 +114,11 @@ impl Catalogue {
     pub fn note_receipts(&self, transfer: TransferId, device: PeerId, receipts: Vec<String>) -> Result<(), Fault> {
         self.change(move |connection| {
             let sql = "SELECT text FROM receipt WHERE transfer = ?1 AND device = ?2";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = connection.prepare_cached(sql)?;
             let kept = statement.query_map(params![transfer.as_bytes(), device.as_bytes()], |line| line.get(0))?;
             let mut kept: HashSet<String> = kept.collect::<Result<_, _>>()?;
             let sql = "INSERT INTO receipt (transfer, device, place, text) VALUES (?1, ?2, ?3, ?4)";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = connection.prepare_cached(sql)?;
             for text in receipts {
                 let place = whole(kept.len() as u64);
                 if kept.insert(text.clone()) {
@@ -135,7 +136,7 @@ impl Catalogue {
     pub fn receipts(&self, transfer: TransferId, device: PeerId) -> Result<Vec<String>, Fault> {
         self.call(move |connection| {
             let sql = "SELECT text FROM receipt WHERE transfer = ?1 AND device = ?2 ORDER BY place";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = connection.prepare_cached(sql)?;
             statement.query_map(params![transfer.as_bytes(), device.as_bytes()], |line| line.get(0))?.collect()
         })
     }

@@ -43,7 +43,7 @@ impl Catalogue {
             let sql = format!(
                 "INSERT OR {over} INTO version ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
             );
-            let mut statement = connection.prepare(&sql)?;
+            let mut statement = connection.prepare_cached(&sql)?;
             for version in versions {
                 let (folder, name) = split(&version.path);
                 statement.execute(params![
@@ -76,7 +76,7 @@ impl Catalogue {
                 "SELECT {COLUMNS} FROM version WHERE (folder = ?1 AND name = ?2) OR folder = ?3
                  OR (folder >= ?4 AND folder < ?5) ORDER BY id DESC"
             );
-            connection.prepare(&sql)?.query_map([own.0, own.1, path, first, end], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map([own.0, own.1, path, first, end], read)?.collect()
         })
     }
 
@@ -87,7 +87,7 @@ impl Catalogue {
     pub fn version(&self, id: VersionId) -> Result<Option<Version>, Fault> {
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE id = ?1");
-            connection.prepare(&sql)?.query_row([id.0.as_bytes()], read).optional()
+            connection.prepare_cached(&sql)?.query_row([id.0.as_bytes()], read).optional()
         })
     }
 
@@ -99,7 +99,7 @@ impl Catalogue {
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE id > ?1 ORDER BY id LIMIT ?2");
-            connection.prepare(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
         })
     }
 
@@ -112,7 +112,7 @@ impl Catalogue {
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE digest IS NULL AND id > ?1 ORDER BY id LIMIT ?2");
-            connection.prepare(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
         })
     }
 
@@ -137,7 +137,7 @@ impl Catalogue {
     pub fn oldest_versions(&self, before: u64, most: u32) -> Result<Vec<Version>, Fault> {
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE kept < ?1 ORDER BY kept, id LIMIT ?2");
-            connection.prepare(&sql)?.query_map(params![whole(before), most], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map(params![whole(before), most], read)?.collect()
         })
     }
 
@@ -148,7 +148,7 @@ impl Catalogue {
     pub fn kept_bytes(&self) -> Result<u64, Fault> {
         self.call(|connection| {
             let sql = "SELECT coalesce(sum(size), 0) FROM version";
-            connection.prepare(sql)?.query_row([], |line| line.get::<_, i64>(0)).map(i64::cast_unsigned)
+            connection.prepare_cached(sql)?.query_row([], |line| line.get::<_, i64>(0)).map(i64::cast_unsigned)
         })
     }
 
@@ -158,7 +158,7 @@ impl Catalogue {
     /// As the disk says.
     pub fn drop_versions(&self, ids: Vec<VersionId>) -> Result<(), Fault> {
         self.change(move |connection| {
-            let mut statement = connection.prepare("DELETE FROM version WHERE id = ?1")?;
+            let mut statement = connection.prepare_cached("DELETE FROM version WHERE id = ?1")?;
             ids.iter().try_for_each(|id| statement.execute([id.0.as_bytes()]).map(drop))
         })
     }

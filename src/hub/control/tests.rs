@@ -115,7 +115,7 @@ async fn codes_are_made_shown_and_taken_back() {
 #[tokio::test]
 async fn an_account_is_changed_and_the_log_says_how() {
     let (_folder, mut desk) = hub();
-    let (events, mut log) = events::way(16);
+    let (events, mut log) = events::way(16, events::Files::Each);
     desk.events = Some(events);
     let change = |change| Request::Account { account: name("anna"), change };
     for (wanted, told) in [
@@ -235,7 +235,7 @@ async fn the_json_of_a_status_is_what_the_manual_says() {
     let guest = Guest { id: id(1), name: "laptop".into(), account: Some(name("anna")) };
     let path = RelPath::parse("shared/a").unwrap();
     let digest = Some(EntryDigest([7; 32]));
-    desk.activity.received(&Moved { guest: guest.clone(), path: path.clone(), size: 5, digest, nth: 1 });
+    desk.activity.received(&Moved { guest: guest.clone(), path: path.clone(), size: 5, digest });
     let _here = desk.activity.connected(guest.clone(), "10.0.0.1:5".parse().unwrap());
     let (_tell, progress) =
         watch::channel(Progress { bytes: 100, bytes_moved: 40, bytes_kept: 10, ..Progress::default() });

@@ -114,7 +114,7 @@ fn every_file_of_a_large_hand_in_has_its_receipt() {
     let mut transfer = None;
     for page in coming.partial.settle().unwrap() {
         assert!(page.len() <= 1024);
-        coming.upload.settled(&page).unwrap();
+        coming.upload.settled(std::slice::from_ref(&page)).unwrap();
         transfer = coming.upload.transfer();
         pages += 1;
     }
