@@ -57,7 +57,7 @@ fn is_for(event: &Event, format: Format) -> bool {
 
 /// What happened comes first, in a word of ours: nothing that a peer is called can look like it.
 fn human(line: &Line, at: u64) -> String {
-    escape(&format!("{}  {:<12}  {}", moment(at), line.word, line.text))
+    escape(&format!("{}  {:<12}  {}", moment(at), line.word, line.text)).into_owned()
 }
 
 fn object(line: &Line, at: u64) -> Value {
