@@ -17,6 +17,7 @@ mod demo;
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
+mod fuzz;
 mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
