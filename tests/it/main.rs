@@ -70,6 +70,7 @@ mod several;
 mod signals;
 #[cfg(unix)]
 mod sources;
+mod supply;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]
