@@ -51,6 +51,8 @@ mod lan;
 mod managed;
 mod manual;
 mod names;
+#[cfg(target_os = "linux")]
+mod nasty;
 mod odd_names;
 #[cfg(unix)]
 mod output;
