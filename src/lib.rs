@@ -32,6 +32,8 @@
 //!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
+#![forbid(unsafe_code)]
+
 pub mod base;
 pub mod cli;
 pub mod disk;

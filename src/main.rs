@@ -1,5 +1,7 @@
 //! The command `ftx`: parses what is typed, does it, and ends with its exit code.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -252,7 +252,7 @@ impl fmt::Debug for RelPath {
 
 /// Where a link inside a tree points: some `..`, then names. Climbing comes first only, so that
 /// it climbs real folders and never what another link stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LinkTarget(String);
 
@@ -289,9 +289,21 @@ impl LinkTarget {
         climbs + 1 < place.depth()
     }
 
-    /// The target as text.
+    /// The target as text, for the file system. For a screen use [`fmt::Display`], which escapes.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for LinkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&escape(&self.0))
+    }
+}
+
+impl fmt::Debug for LinkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", escape(&self.0))
     }
 }
 

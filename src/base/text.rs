@@ -1,5 +1,6 @@
 //! Text that a peer supplied.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -67,9 +68,13 @@ pub fn cut(text: &mut String, max: usize) {
     }
 }
 
-/// `text` with what could steer or deceive a screen replaced by `\u{…}`.
-pub fn escape(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+/// `text` with what could steer or deceive a screen replaced by `\u{…}`. What is escaped already stays as
+/// it is. No [`super::path::Name`] or path holds a backslash: of these no two look the same.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if is_deceptive(c) {
             shown.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
@@ -77,19 +82,20 @@ pub fn escape(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown
+    Cow::Owned(shown)
 }
 
 /// Whether a character has no place on a screen when a peer chose it: controls (C0, C1, DEL),
-/// line and paragraph separators, bidirectional controls (UAX #9), zero-width and other invisible
-/// format characters, tags and private use.
+/// line and paragraph separators, bidirectional controls (UAX #9), everything that is drawn as
+/// nothing (variation selectors, joiners, fillers, tags), private use, and what will never be a character.
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
-            0x00ad | 0x034f | 0x061c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180e
-            | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfeff | 0xffa0
-            | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff
-            | 0xe000..=0xf8ff | 0xf0000..=0x10ffff)
+            0x00ad | 0x034f | 0x061c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f
+            | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff
+            | 0xffa0 | 0xfff0..=0xfffb | 0xfffe | 0xffff | 0x13430..=0x1343f | 0x16fe4
+            | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff | 0xe000..=0xf8ff
+            | 0xf0000..=0x10ffff)
 }
 
 #[cfg(test)]
@@ -98,14 +104,83 @@ mod tests {
 
     use super::*;
 
+    /// Texts in which what deceives is as frequent as what does not.
+    fn nasty() -> impl Strategy<Value = String> {
+        let deceptive = prop::sample::select(
+            (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_deceptive(*c)).collect::<Vec<_>>(),
+        );
+        let plain = prop::sample::select("aZ 0{}u\\/äש雪\u{301}".chars().collect::<Vec<_>>());
+        prop::collection::vec(prop_oneof![deceptive, plain, any::<char>()], 0..300).prop_map(String::from_iter)
+    }
+
     proptest! {
         #[test]
-        fn nothing_deceptive_is_ever_shown(text in any::<String>()) {
-            let text = PeerText::new(text);
-            prop_assert!(!text.to_string().chars().any(is_deceptive));
-            let debug = format!("{text:?}");
-            prop_assert!(!debug.chars().any(is_deceptive));
+        fn nothing_deceptive_is_ever_shown(raw in nasty()) {
+            let text = PeerText::new(raw.as_str());
+            let shown = text.to_string();
+            prop_assert!(!shown.contains(is_deceptive));
+            let other = format!("{text:?} {text:>700}");
+            prop_assert!(!other.contains(is_deceptive));
+            prop_assert!(raw.starts_with(text.as_raw()) && text.as_raw().len() <= PeerText::MAX);
+            // Nothing is lost on the way, and the longest escape of a character is `\u{10ffff}` for four bytes.
+            prop_assert!(shown.len() <= text.as_raw().len() * 6);
+            prop_assert_eq!(escape(&shown), shown.as_str(), "what is escaped twice looks as if it was once");
         }
+
+        /// What a name or a path may hold looks like itself alone.
+        #[test]
+        fn without_a_backslash_no_two_texts_look_the_same(one in nasty(), other in nasty()) {
+            let (one, other) = (one.replace('\\', ""), other.replace('\\', ""));
+            prop_assert_eq!(one == other, escape(&one) == escape(&other));
+            prop_assert_eq!(unescape(&escape(&one)), one);
+        }
+    }
+
+    /// What [`escape`] made of a text without a backslash, back again.
+    fn unescape(shown: &str) -> String {
+        let mut parts = shown.split("\\u{");
+        let mut text = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (number, rest) = part.split_once('}').unwrap();
+            text.push(u32::from_str_radix(number, 16).ok().and_then(char::from_u32).unwrap());
+            text.push_str(rest);
+        }
+        text
+    }
+
+    /// From the Unicode Character Database 16.0: `Default_Ignorable_Code_Point` and `Bidi_Control` of
+    /// DerivedCoreProperties.txt and PropList.txt, as far as they are assigned or reserved.
+    #[test]
+    fn whatever_unicode_draws_as_nothing_or_turns_around_is_deceptive() {
+        const INVISIBLE: [(u32, u32); 18] = [
+            (0x00ad, 0x00ad),
+            (0x034f, 0x034f),
+            (0x061c, 0x061c),
+            (0x115f, 0x1160),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x200b, 0x200f),
+            (0x2028, 0x202e),
+            (0x2060, 0x206f),
+            (0x3164, 0x3164),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfff8),
+            (0x1bca0, 0x1bca3),
+            (0x1d173, 0x1d17a),
+            (0xe0000, 0xe0fff),
+            (0xfff9, 0xfffb),
+        ];
+        for (first, last) in INVISIBLE {
+            for c in (first..=last).filter_map(char::from_u32) {
+                assert!(is_deceptive(c), "U+{:04X}", u32::from(c));
+            }
+        }
+        for c in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32) {
+            assert!(is_deceptive(c), "U+{:04X}", u32::from(c));
+        }
+        assert!(!"Zoë's Übung №3 — שלום, 你好, file_(1).tar.gz 😀~[]{}\\".contains(is_deceptive));
     }
 
     #[test]

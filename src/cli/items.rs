@@ -150,11 +150,11 @@ fn name(item: &Item, below: Option<&RelPath>) -> String {
     let own = below.and_then(|below| path.strip_prefix(below.as_str())?.strip_prefix('/')).unwrap_or(path);
     // The file itself was named.
     let own = if below == Some(&item.path) { path.rsplit('/').next().unwrap_or(path) } else { own };
-    let own = escape(own);
+    let own = escape(own).into_owned();
     let about = item.about.as_ref().map(|about| format!("   {about}")).unwrap_or_default();
     match &item.kind {
         EntryKind::Directory => format!("{own}/{about}"),
-        EntryKind::Link { target } => format!("{own} -> {}", escape(target.as_str())),
+        EntryKind::Link { target } => format!("{own} -> {target}"),
         EntryKind::File { .. } | EntryKind::Stream => own,
     }
 }

@@ -157,7 +157,7 @@ impl Files {
 
 /// The first line of a file.
 fn read(file: PathBuf) -> Result<Zeroizing<String>, Failure> {
-    let shown = crate::base::text::escape(&file.to_string_lossy());
+    let shown = file.to_string_lossy();
     let mut text = Zeroizing::new(String::new());
     let read = if file == Path::new("-") {
         io::stdin().take(LONGEST as u64 + 2).read_to_string(&mut text)

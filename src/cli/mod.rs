@@ -41,6 +41,7 @@ use clap::{Args, Parser, Subcommand};
 use self::context::Context;
 use self::outcome::{Exit, Failure};
 use self::ui::printer::{Format, Loudness, Printer};
+use crate::base::text::is_deceptive;
 
 /// Share files with the machines around you: no addresses, no accounts, nothing to configure.
 ///
@@ -171,7 +172,12 @@ fn not_a_command(error: &clap::Error) -> Exit {
     if json {
         return printer.failure(&Failure::usage(error));
     }
-    let _ = error.print();
+    // It repeats what was typed, and a shell may have put names of files there that others made.
+    if std::env::args_os().any(|arg| arg.to_string_lossy().contains(is_deceptive)) {
+        error.render().to_string().lines().for_each(|line| printer.plain(line));
+    } else {
+        let _ = error.print();
+    }
     Exit::Usage
 }
 

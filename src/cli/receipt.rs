@@ -174,7 +174,7 @@ fn tell(context: &Context, what: &HandedIn, by: PeerId, compared: Option<&Compar
 }
 
 fn shown(path: &Path) -> String {
-    escape(&path.display().to_string())
+    escape(&path.display().to_string()).into_owned()
 }
 
 fn time(seconds: u64) -> String {

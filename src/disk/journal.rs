@@ -6,7 +6,7 @@
 //! last [`Record::Synced`] counts: what came later may never have reached the disk.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
 
@@ -41,8 +41,9 @@ pub(super) struct Kept {
     pub(super) size: u64,
     /// Its time when it was offered.
     pub(super) modified: Stamp,
-    /// The chunks that are there.
-    pub(super) chunks: Vec<Option<ChunkHash>>,
+    /// The chunks that are there, by their number: a journal that names a late one takes no more memory
+    /// than one that names the first.
+    pub(super) chunks: BTreeMap<u32, ChunkHash>,
 }
 
 /// A journal being written.
@@ -61,10 +62,8 @@ impl Journal {
         journal.buffer.extend(boot());
         for (path, kept) in kept {
             let file = journal.start(path, kept.size, kept.modified)?;
-            for (index, hash) in kept.chunks.iter().enumerate() {
-                if let Some(hash) = hash {
-                    journal.chunk(file, index as u32, *hash)?;
-                }
+            for (index, hash) in &kept.chunks {
+                journal.chunk(file, *index, *hash)?;
             }
         }
         if kept.is_empty() {
@@ -188,15 +187,13 @@ fn replay(records: Vec<Record<'_>>, case: Case) -> HashMap<RelPath, Kept> {
                 {
                     kept.remove(&before);
                 }
-                kept.insert(path.clone(), Kept { size, modified, chunks: Vec::new() });
+                kept.insert(path.clone(), Kept { size, modified, chunks: BTreeMap::new() });
                 paths.insert(file, path);
             }
             Record::Chunk { file, index, hash } => {
                 let Some(file) = paths.get(&file).and_then(|path| kept.get_mut(path)) else { continue };
                 if chunks_of(file.size).is_some_and(|count| index < count) {
-                    let needed = (index as usize + 1).max(file.chunks.len());
-                    file.chunks.resize(needed, None);
-                    file.chunks[index as usize] = Some(hash);
+                    file.chunks.insert(index, hash);
                 }
             }
             Record::Synced => {}
@@ -240,8 +237,13 @@ mod tests {
         bytes
     }
 
+    /// Which of the chunks up to the last are there.
     fn chunks(kept: &HashMap<RelPath, Kept>) -> Vec<bool> {
-        kept.values().flat_map(|k| k.chunks.iter().map(Option::is_some)).collect()
+        let there = |kept: &Kept| {
+            let last = kept.chunks.last_key_value().map_or(0, |(index, _)| index + 1);
+            (0..last).map(|index| kept.chunks.contains_key(&index)).collect::<Vec<_>>()
+        };
+        kept.values().flat_map(there).collect()
     }
 
     #[test]
@@ -333,8 +335,8 @@ mod tests {
             let at = at.min(bytes.len() - 1);
             bytes[at] ^= flip;
             for kept in parse(&bytes, boot(), Case::Kept).values() {
-                for (index, hash) in kept.chunks.iter().enumerate() {
-                    prop_assert!(hash.is_none_or(|h| h == ChunkHash([index as u8; 32])));
+                for (index, hash) in &kept.chunks {
+                    prop_assert_eq!(*hash, ChunkHash([*index as u8; 32]));
                 }
             }
         }

@@ -153,7 +153,8 @@ impl Work {
     /// The runs that the sender is told of. It sends all others again, also those that are here: there
     /// may be more than can be told.
     fn told(&mut self) -> Vec<ChunkRun> {
-        let runs = runs(&self.chunks);
+        let there = self.chunks.iter().zip(0..).filter_map(|(chunk, index)| chunk.map(|_| index));
+        let runs = runs(there);
         if runs.len() == Have::MAX_RUNS
             && let Some(last) = runs.last()
         {
@@ -313,13 +314,13 @@ impl Partial {
         let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
         let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
         if kept.size == size && kept.modified == modified {
-            work.chunks = vec![None; kept.chunks.len()];
-            for (index, hash) in kept.chunks.iter().enumerate() {
-                let end = index as u64 * CHUNK + chunk_length(size, index as u32);
-                if hash.is_some() && length.is_some_and(|length| length >= end) {
-                    work.chunks[index] = *hash;
+            for (&index, &hash) in &kept.chunks {
+                let end = u64::from(index) * CHUNK + chunk_length(size, index);
+                if length.is_some_and(|length| length >= end) {
+                    work.chunks.resize(index as usize, None);
+                    work.chunks.push(Some(hash));
                     work.got += 1;
-                    work.bytes += chunk_length(size, index as u32);
+                    work.bytes += chunk_length(size, index);
                 }
             }
         }
@@ -426,10 +427,10 @@ impl Drop for Partial {
     }
 }
 
-pub(super) fn runs(chunks: &[Option<ChunkHash>]) -> Vec<ChunkRun> {
+/// The runs of chunks with these numbers, which are in order; as many runs as may be told.
+pub(super) fn runs(there: impl Iterator<Item = u32>) -> Vec<ChunkRun> {
     let mut runs: Vec<ChunkRun> = Vec::new();
-    for (index, _) in chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some()) {
-        let index = index as u32;
+    for index in there {
         let full = runs.len() == Have::MAX_RUNS;
         match runs.last_mut() {
             Some(run) if run.first + run.count == index => run.count += 1,

@@ -50,7 +50,9 @@ impl Peek {
         match entry.kind {
             EntryKind::File { .. } if !by_content && there.equal(&entry.kind, local).is_some() => Have::Equal,
             EntryKind::File { size, modified, .. } => match self.kept.get(local) {
-                Some(kept) if kept.size == size && kept.modified == modified => Have::Chunks(runs(&kept.chunks)),
+                Some(kept) if kept.size == size && kept.modified == modified => {
+                    Have::Chunks(runs(kept.chunks.keys().copied()))
+                }
                 _ => match by_content.then(|| there.digest_of(&entry.kind, local)).flatten() {
                     Some((digest, _)) => Have::Digest(digest),
                     None if there.keeps_other(local) => Have::Skipped,

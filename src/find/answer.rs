@@ -15,7 +15,7 @@ use super::record::{self, Record};
 use super::{How, Sighting, best_first};
 
 /// Largest packet of mDNS (RFC 6762 §17).
-pub(super) const MAX_PACKET: usize = 9000;
+pub const MAX_PACKET: usize = 9000;
 /// Most records read of one packet. The parser reserves memory by what the header claims.
 const MAX_RECORDS: u16 = 512;
 /// Most peers taken out of one packet.
@@ -23,7 +23,7 @@ const MAX_SIGHTINGS: usize = 64;
 
 /// What a question asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
+pub enum Ask {
     /// Every node: PTR of the service type.
     Everyone,
     /// The node with this instance name: SRV and TXT.
@@ -31,7 +31,7 @@ pub(super) enum Ask {
 }
 
 /// The packet that asks `what`.
-pub(super) fn question(what: &[Ask]) -> Option<Vec<u8>> {
+pub fn question(what: &[Ask]) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(0);
     for ask in what {
         let (labels, types): (Vec<Label<'_>>, &[TYPE]) = match ask {
@@ -55,17 +55,17 @@ fn service_labels<'a>() -> impl Iterator<Item = Label<'a>> {
 
 /// What a packet says.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub struct Heard {
     /// Who is there.
-    pub(super) sightings: Vec<Sighting>,
+    pub sightings: Vec<Sighting>,
     /// Short ids of those who said goodbye.
-    pub(super) gone: Vec<String>,
+    pub gone: Vec<String>,
     /// Instance names that came without what belongs to them: to be asked for.
-    pub(super) incomplete: Vec<Vec<u8>>,
+    pub incomplete: Vec<Vec<u8>>,
 }
 
 /// Reads a packet that came from `source`. What is no answer, or no packet of DNS, says nothing.
-pub(super) fn hear(bytes: &[u8], source: SocketAddr) -> Heard {
+pub fn hear(bytes: &[u8], source: SocketAddr) -> Heard {
     let mut heard = Heard::default();
     if !is_bounded(bytes) {
         return heard;

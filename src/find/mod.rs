@@ -5,7 +5,7 @@
 //! | [`interfaces`] | which of the machine's networks are looked at |
 //! | [`record`] | what a node says about itself |
 //! | [`announce`] | says it by mDNS, and says goodbye |
-//! | `answer` | reads mDNS packets, writes mDNS questions |
+//! | [`answer`] | reads mDNS packets, writes mDNS questions |
 //! | `ask` | asks by mDNS, on every interface at once |
 //! | [`probe`] | answers where multicast does not pass |
 //! | `sweep` | asks there |
@@ -16,7 +16,7 @@
 //! who it is, only the TLS key says, after connecting and before anything is sent.
 
 pub mod announce;
-mod answer;
+pub mod answer;
 mod ask;
 pub mod interfaces;
 pub mod probe;

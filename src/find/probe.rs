@@ -45,9 +45,11 @@ const LAYOUT: u8 = 1;
 const MAX_ANSWERS: u32 = 50;
 const MAX_ANSWERS_EACH: u32 = 16;
 
-pub(super) type Nonce = [u8; 8];
+/// Tells one question from another: random, and returned in the answer.
+pub type Nonce = [u8; 8];
 
-pub(super) fn request(nonce: Nonce) -> [u8; LENGTH] {
+/// The packet that asks.
+pub fn request(nonce: Nonce) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[..4].copy_from_slice(b"ftx?");
     bytes[4] = LAYOUT;
@@ -55,14 +57,15 @@ pub(super) fn request(nonce: Nonce) -> [u8; LENGTH] {
     bytes
 }
 
-fn parse_request(bytes: &[u8]) -> Option<Nonce> {
+/// The nonce of a question; `None` where the packet is none.
+pub fn parse_request(bytes: &[u8]) -> Option<Nonce> {
     let rest = bytes.strip_prefix(b"ftx?")?;
     (bytes.len() == LENGTH && rest.first() == Some(&LAYOUT)).then_some(())?;
     bytes.get(8..16)?.try_into().ok()
 }
 
-/// The answer without a nonce; `None` where the record is too long.
-fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
+/// The answer, with a nonce of zeros; `None` where the record is too long.
+pub fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
     let mut fields = Vec::new();
     for (key, value) in record.fields() {
         let field = format!("{key}={value}");
@@ -78,7 +81,8 @@ fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
     (bytes.len() <= LENGTH).then_some(bytes)
 }
 
-pub(super) fn parse_answer(bytes: &[u8], nonce: Nonce) -> Option<(Record, u16)> {
+/// What an answer to the question with this nonce says: of whom, and the TCP port. `None` where it is none.
+pub fn parse_answer(bytes: &[u8], nonce: Nonce) -> Option<(Record, u16)> {
     let rest = bytes.strip_prefix(b"ftx!")?;
     let port = u16::from_be_bytes(bytes.get(6..8)?.try_into().ok()?);
     let length = u16::from_be_bytes(bytes.get(16..HEAD)?.try_into().ok()?);

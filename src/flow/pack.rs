@@ -180,11 +180,18 @@ impl Packer {
 
 /// Unpacks batches of frames, for one connection.
 #[derive(Default)]
-pub(super) struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
+pub struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
+
+impl fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unpacker")
+    }
+}
 
 impl Unpacker {
-    /// Unpacks exactly `length` bytes into `into`; `None` where they are not that.
-    pub(super) fn unpack(&mut self, packed: &[u8], length: usize, into: &mut Vec<u8>) -> Option<()> {
+    /// Unpacks exactly `length` bytes into `into`, for which the caller has found that they are no more than
+    /// [`MAX_PACKED`]; `None` where they are not that.
+    pub fn unpack(&mut self, packed: &[u8], length: usize, into: &mut Vec<u8>) -> Option<()> {
         if self.0.is_none() {
             self.0 = zstd::bulk::Decompressor::new().ok();
         }

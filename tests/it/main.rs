@@ -17,6 +17,7 @@ mod demo;
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
+mod fuzz;
 mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
@@ -50,6 +51,8 @@ mod lan;
 mod managed;
 mod manual;
 mod names;
+#[cfg(target_os = "linux")]
+mod nasty;
 mod odd_names;
 #[cfg(unix)]
 mod output;
@@ -69,6 +72,7 @@ mod several;
 mod signals;
 #[cfg(unix)]
 mod sources;
+mod supply;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]

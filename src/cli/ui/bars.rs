@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::printer::Printer;
 use crate::base::event::{Progress, Stage};
+use crate::base::text::escape;
 
 /// What takes less than this needs no bar.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -34,7 +35,7 @@ pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Prog
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_prefix(label);
+        bar.set_prefix(escape(&label).into_owned());
         let mut begun = false;
         loop {
             let now = *progress.borrow_and_update();
@@ -77,7 +78,7 @@ impl Ticker {
 
     /// Tells this from now on.
     pub fn say(&self, text: String) {
-        self.0.set_message(text);
+        self.0.set_message(escape(&text).into_owned());
         self.0.tick();
     }
 }

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use dialoguer::console::{Term, truncate_str};
 
 use super::printer::{Format, Printer};
+use crate::base::text::escape;
 
 /// Draws lines in place; off a terminal, prints them one set after the other.
 #[derive(Debug)]
@@ -39,7 +40,8 @@ impl Board {
             }
             screen.move_cursor_to(0, 0)?;
             for line in lines.iter().take(rows.saturating_sub(1)) {
-                let line = truncate_str(line, columns, "…");
+                let line = escape(line);
+                let line = truncate_str(&line, columns, "…");
                 // What stood there before is written over, so that nothing flickers.
                 screen.write_line(&format!("{line:columns$}"))?;
             }

@@ -47,7 +47,7 @@ impl Log {
 
 /// What happened comes first, in a word of ours: nothing that a peer is called can look like it.
 fn human(line: &Line, at: u64) -> String {
-    escape(&format!("{}  {:<12}  {}", moment(at), line.word, line.text))
+    escape(&format!("{}  {:<12}  {}", moment(at), line.word, line.text)).into_owned()
 }
 
 fn object(line: &Line, at: u64) -> Value {

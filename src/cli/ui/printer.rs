@@ -1,4 +1,6 @@
-//! The only way to print: results to stdout, talk to stderr, both around the progress bars.
+//! The only way to print: results to stdout, talk to stderr, both around the progress bars. Whatever
+//! it is given, no control, bidirectional or invisible character gets through: a place that forgets
+//! that a name came from a peer, or from a file that others made, is safe all the same.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::Value;
 
 use crate::base::fault::Fault;
-use crate::base::text::is_deceptive;
+use crate::base::text::{escape, is_deceptive};
 use crate::cli::outcome::{Exit, Failure};
 
 /// For whom results are printed.
@@ -126,7 +128,7 @@ impl Printer {
         }
     }
 
-    /// Raw text as it is: a completion script.
+    /// Text of this program as it is, with nothing of others in it: a completion script.
     pub fn raw(&self, bytes: &[u8]) {
         self.written(io::stdout().lock().write_all(bytes));
     }
@@ -136,11 +138,16 @@ impl Printer {
         self.finish(written.and_then(|()| io::stdout().lock().flush()));
     }
 
+    /// A line of talk as it is to stand there.
+    pub fn plain(&self, line: &str) {
+        self.err(line);
+    }
+
     /// A question, without an end of line.
     pub(super) fn question(&self, text: &str) {
         self.bars.suspend(|| {
             let mut err = io::stderr().lock();
-            let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+            let _ = err.write_all(escape(text).as_bytes()).and_then(|()| err.flush());
         });
     }
 
@@ -172,7 +179,7 @@ impl Printer {
         }
         let written = self.bars.suspend(|| {
             let mut out = io::stdout().lock();
-            writeln!(out, "{line}").and_then(|()| out.flush())
+            writeln!(out, "{}", escape(line)).and_then(|()| out.flush())
         });
         self.finish(written);
     }
@@ -197,7 +204,7 @@ impl Printer {
             return;
         }
         // Nobody reads: then there is nobody to tell.
-        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{line}")));
+        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{}", escape(line))));
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::printer::Printer;
+use crate::base::text::escape;
 
 /// Lines that are typed, read by a thread of their own so that a question can be withdrawn.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub async fn line(printer: &Printer, question: &str) -> Option<String> {
 /// terminal shows again what is typed. Not beside a [`Keyboard`].
 pub async fn unseen(question: &str) -> Option<Zeroizing<String>> {
     let _shown_again = ShownAgain::new();
-    let question = question.to_owned();
+    let question = escape(question).into_owned();
     let asking = spawn_blocking(move || {
         let asking = dialoguer::Password::new().with_prompt(question).allow_empty_password(true).report(false);
         asking.interact().ok().map(Zeroizing::new)

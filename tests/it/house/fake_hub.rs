@@ -44,10 +44,19 @@ struct Inner {
 impl FakeHub {
     /// A hub that answers so to a verb, of this device, as itself.
     pub(crate) fn new(answers: impl Fn(Verb, PeerId, &Me) -> Result<Told, Fault> + Send + Sync + 'static) -> Self {
+        Self::named(None, answers)
+    }
+
+    /// The same, of this name.
+    pub(crate) fn named(
+        name: Option<&str>,
+        answers: impl Fn(Verb, PeerId, &Me) -> Result<Told, Fault> + Send + Sync + 'static,
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let key = Arc::new(Key::generate().unwrap());
-        let me = Me { name: format!("hub-{}", key.public().id().short()), key, role: Role::Hub };
+        let name = name.map_or_else(|| format!("hub-{}", key.public().id().short()), str::to_owned);
+        let me = Me { name, key, role: Role::Hub };
         let folder = tempfile::tempdir().unwrap();
         let inner = Arc::new(Inner { me, folder, asked: Mutex::default(), answers: Box::new(answers) });
         let port = listener.local_addr().unwrap().port();

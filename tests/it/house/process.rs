@@ -100,6 +100,14 @@ impl Process {
         Ran { code: status.code(), out: text(Stream::Out), err: text(Stream::Err), typed }
     }
 
+    /// Has it end by itself, and waits for that.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn end_with_term(self) -> Ran {
+        self.signal(rustix::process::Signal::TERM);
+        self.end()
+    }
+
     /// Whether it has not ended.
     #[cfg(unix)]
     pub(crate) fn is_running(&mut self) -> bool {

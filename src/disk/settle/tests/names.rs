@@ -121,7 +121,7 @@ fn what_is_begun_anew_under_another_spelling_is_not_taken_for_the_earlier() {
     let kept = |case| {
         let area = fs::read_dir(home.path().join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
         let kept = journal::load(&fs::File::open(area.join("journal")).unwrap(), case).unwrap();
-        kept.into_values().flat_map(|kept| kept.chunks).flatten().count()
+        kept.into_values().flat_map(|kept| kept.chunks).count()
     };
     assert_eq!(kept(Case::Folded), 1);
     let again = open_on(home.path(), Case::Folded, Names::All);
