@@ -17,6 +17,7 @@ mod demo;
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
+mod flaws;
 mod hostile;
 mod hostile_lanes;
 mod hostile_receiver;
@@ -50,7 +51,6 @@ mod lan;
 mod managed;
 mod manual;
 mod names;
-mod odd_names;
 #[cfg(unix)]
 mod output;
 mod policy;

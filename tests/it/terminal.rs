@@ -32,7 +32,7 @@ fn key_words(text: &str) -> String {
 pub(crate) const QUESTION: &str = "from now on: ";
 
 #[test]
-fn the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
+fn s6_croc_warpinator_the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let (mut terminal, at) = up_at_terminal(&alice, &[]);
     bob.write("report.pdf", vec![7; 3 * 1024]);
@@ -118,7 +118,7 @@ fn a_sender_that_is_gone_withdraws_its_question_and_the_node_lives_on() {
 }
 
 #[test]
-fn a_name_that_would_steer_the_terminal_is_shown_and_not_obeyed() {
+fn s5_croc_cve_2023_43620_scp_cve_2019_6109_a_name_is_shown_and_not_obeyed() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let (mut terminal, at) = up_at_terminal(&alice, &[]);
     bob.write("invoice\u{202e}fdp.exe", "x");
