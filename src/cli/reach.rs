@@ -367,7 +367,7 @@ fn other_key(shown: &str, known: &PeerId, found: &PeerId) -> Failure {
         Exit::Identity,
         format!("{shown} answers with another key: you know {}, this is {}", known.short(), found.short()),
     )
-    .cause("it was set up anew, or somebody else uses its name; nothing was sent")
+    .cause("it was set up anew, or somebody else uses its name, or is in between; nothing was sent")
     .hint(format!("ask its owner; if it is theirs, type: ftx forget {shown}, and try again"))
 }
 

@@ -81,7 +81,9 @@ fn s8_localsend_cve_2025_54792_a_known_name_with_another_key_is_refused_until_th
 
     let other = Home::named(alice.name());
     let node = other.up_for_all();
-    sees(&bob, node.short());
+    assert_eq!(sees(&bob, node.short())["other_key"], true);
+    let shown = bob.run_plain(&["peers"]).done().out;
+    assert!(shown.lines().any(|line| line.contains(node.short()) && line.contains("OTHER KEY")), "{shown}");
     for target in [alice.name(), &node.at()] {
         let told = bob.run(&["push", "a", target]).exits(6).failure();
         assert!(told.contains(&old) && told.contains(node.short()), "both keys are named: {told}");
