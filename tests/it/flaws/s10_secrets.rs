@@ -138,6 +138,12 @@ mod run {
         assert!(files(&hub.home, PASSWORD).is_empty());
         hub.manage(&["invite", "--revoke", many.split('-').next().unwrap()]).done();
         assert!(files(&hub.home, &many).is_empty());
+        // A hub whose output is no terminal, and may be a log, shows no code; here for people.
+        let open = hub.invite(&[]);
         hub.stop().done();
+        let plain = Process::start(hub.home.command(&hub.typed()));
+        plain.wait_for(Stream::Out, "the hub runs", |line| line.contains("listening").then_some(()));
+        let shown = plain.lines(Stream::Out).join("\n");
+        assert!(shown.contains("join code") && !has(shown.as_bytes(), &open), "{shown}");
     }
 }
