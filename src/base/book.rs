@@ -88,10 +88,11 @@ impl Book {
         self.peers.iter().filter(move |(_, peer)| fold(peer.name.as_raw()) == name)
     }
 
-    /// Somebody else whom the book knows under `name`, where `id` is not in the book: a
-    /// stranger with a known peer's name.
+    /// Somebody else whom the book knows under `name`, where it does not know `id` under that name: a
+    /// stranger with a known peer's name, or a known peer that has taken on another's.
     pub fn impersonated(&self, name: &str, id: &PeerId) -> Option<(PeerId, &Acquaintance)> {
-        if self.peers.contains_key(id) {
+        // Two of one name are in the book where somebody has told them apart by their ids.
+        if self.peers.get(id).is_some_and(|peer| fold(peer.name.as_raw()) == fold(name)) {
             return None;
         }
         self.named(name).find(|(_, peer)| peer.trust >= Trust::Known).map(|(id, peer)| (*id, peer))
@@ -156,6 +157,16 @@ mod tests {
         assert_eq!(book.impersonated("alice-laptop", &id(2)).map(|(id, _)| id), Some(id(1)));
         assert!(book.impersonated("alice-laptop", &id(1)).is_none());
         assert!(book.impersonated("bob", &id(2)).is_none());
+    }
+
+    #[test]
+    fn a_known_peer_that_takes_on_anothers_name_is_noticed_and_namesakes_told_apart_are_not() {
+        let mut book = book_with("alice", 1, Trust::Known);
+        book.meet(id(2), "mallory".into(), None, 2);
+        assert_eq!(book.impersonated("ALICE", &id(2)).map(|(id, _)| id), Some(id(1)));
+        assert!(book.impersonated("mallory-2", &id(2)).is_none(), "a new name is anybody's");
+        book.meet(id(3), "alice".into(), None, 2);
+        assert!(book.impersonated("alice", &id(3)).is_none() && book.impersonated("alice", &id(1)).is_none());
     }
 
     #[test]

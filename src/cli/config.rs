@@ -9,8 +9,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::outcome::{Exit, Failure};
+use crate::disk::private::{self, Others};
 use crate::disk::receipts::Receipts;
 use crate::disk::root::Conflict;
+
+/// Longest file that is read as a configuration, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// `config.toml`; every line may be left out.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -98,17 +102,17 @@ impl Folders {
     /// Reads the configuration, if there is one.
     ///
     /// # Errors
-    /// Where it cannot be read or has something in it that ftx does not know.
+    /// Where it cannot be read, others may write to it, or it has something in it that ftx does not know.
     pub fn config(&self) -> Result<Config, Failure> {
         let path = self.config.join("config.toml");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| {
-                Failure::new(Exit::Usage, format!("{}: {}", path.display(), error.message()))
-                    .hint("mend or remove that line; man ftx lists what may stand there")
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
-            Err(error) => Err(Failure::new(Exit::Disk, format!("reading {}: {error}", path.display()))),
-        }
+        let read = private::read(&path, "the configuration", Others::Read, LONGEST);
+        let Some(bytes) = read.map_err(|fault| Failure::local(&fault))? else { return Ok(Config::default()) };
+        let wrong = |what: &str| {
+            Failure::new(Exit::Usage, format!("{}: {what}", path.display()))
+                .hint("mend or remove that line; man ftx lists what may stand there")
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
+        toml::from_str(text).map_err(|error| wrong(error.message()))
     }
 }
 

@@ -11,11 +11,12 @@ use super::context::Context;
 use super::handed_in;
 use super::outcome::{Exit, Failure, of_summary};
 use super::plan;
-use super::reach::{Reached, note_met, reach};
+use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::receivers::Receiver;
 use super::redial::{Connecting, Redial};
 use super::report;
 use super::ui::bars;
+use crate::base::book::Trust;
 use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
 use crate::base::id::{Role, TransferId};
@@ -25,6 +26,7 @@ use crate::flow::greet::Peer;
 use crate::flow::outgoing::Outgoing;
 use crate::flow::preview::Preview;
 use crate::flow::send::{Sent, send};
+use crate::flow::words::KeyWords;
 use crate::wire::message::Request;
 
 /// What is sent, and how.
@@ -189,10 +191,10 @@ async fn attempt(
     begun: &Begun,
 ) -> Result<Sent, FlowFault> {
     let further = delivery.connecting.further(context, &reached);
-    let shown = reached.shown;
+    let (shown, trust) = (reached.shown, reached.trust);
     let session = reached.greeted.ask(receiver.folder.clone().map_or(Request::Push, Request::PushTo)).await?;
-    let words = session.words.to_string();
-    let told = tell_asking(context, progress.subscribe(), &shown, &words, begun);
+    let met = (trust, session.peer.clone(), session.words.clone());
+    let told = tell_asking(context, progress.subscribe(), &shown, met, begun);
     let outgoing = delivery.outgoing.clone();
     tokio::select! {
         sent = send(session, outgoing, transfer, further, progress.clone(), context.stop.clone()) => sent,
@@ -200,21 +202,24 @@ async fn attempt(
     }
 }
 
-/// Says that a person is being asked, and the key words to compare; the time taken counts from
-/// the answer on. Never ends.
+/// Says that a person is being asked, and the key words to compare, also where nobody is asked and the peer is
+/// a stranger; the time taken counts from the answer on. Never ends.
 async fn tell_asking(
     context: &Context,
     mut progress: watch::Receiver<Progress>,
     shown: &str,
-    words: &str,
+    (trust, peer, words): (Trust, Peer, KeyWords),
     begun: &Begun,
 ) -> Infallible {
     let asking = |p: &Progress| matches!(p.stage, Stage::Asking | Stage::Moving | Stage::Settling);
-    if progress.wait_for(asking).await.is_ok_and(|p| p.stage == Stage::Asking) {
+    let Ok(stage) = progress.wait_for(asking).await.map(|p| p.stage) else { return std::future::pending().await };
+    if stage != Stage::Asking {
+        tell_first_contact(context, trust, &peer, &words);
+    } else {
         context.printer.note(&format!("waiting for {shown} to accept"));
         // Whatever we think of it, it may be asked to compare them.
         context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
-        context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words }));
+        context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words.to_string() }));
         if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
             begun.again();
         }

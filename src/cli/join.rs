@@ -158,7 +158,7 @@ impl Files {
 /// The first line of a file.
 fn read(file: PathBuf) -> Result<Zeroizing<String>, Failure> {
     let shown = file.to_string_lossy();
-    let mut text = Zeroizing::new(String::new());
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST + 2));
     let read = if file == Path::new("-") {
         io::stdin().take(LONGEST as u64 + 2).read_to_string(&mut text)
     } else {
@@ -288,7 +288,7 @@ async fn asked(
             .hint("give it with --code-file FILE; - is standard input"));
     }
     let printer = &context.printer;
-    let code = prompt::line(printer, &format!("code of {hub}, from whoever runs it: ")).await.map(Zeroizing::new);
+    let code = prompt::line(printer, &format!("code of {hub}, from whoever runs it: ")).await;
     let secret = code.filter(|code| !code.is_empty() && code.len() <= LONGEST).ok_or_else(nothing)?;
     let account = match (account, login()) {
         (Some(account), _) => account,

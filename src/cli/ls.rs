@@ -7,7 +7,7 @@ use super::at_hub::{self, Done};
 use super::context::Context;
 use super::items::{self, Form, Sort};
 use super::outcome::{Exit, Failure};
-use super::reach::{Reached, note_met, reach};
+use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::ui::printer::Format;
 use crate::base::id::Role;
 use crate::base::manifest::Entry;
@@ -77,7 +77,7 @@ fn form(command: &Ls) -> Form {
 }
 
 async fn at_a_peer(context: &Context, reached: Reached, target: &Target, command: &Ls) -> Result<(), Failure> {
-    let Reached { greeted, address, shown, .. } = reached;
+    let Reached { greeted, address, shown, trust } = reached;
     let only_hubs = |what: &str, hint: String| {
         Err(Failure::new(Exit::Usage, format!("{shown} is no hub: only hubs {what}")).hint(hint))
     };
@@ -89,7 +89,13 @@ async fn at_a_peer(context: &Context, reached: Reached, target: &Target, command
         return only_hubs("list what is in folders in folders", hint);
     }
     let peer = greeted.peer().clone();
-    let listed = async { list::hear(greeted.ask(Request::List(target.path.clone())).await?).await };
+    let listed = async {
+        let session = greeted.ask(Request::List(target.path.clone())).await?;
+        if context.printer.format() == Format::Human {
+            tell_first_contact(context, trust, &session.peer, &session.words);
+        }
+        list::hear(session).await
+    };
     let entries = tokio::select! {
         listed = listed => listed.map_err(|fault| Failure::flow(&shown, &fault))?,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),

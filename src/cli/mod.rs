@@ -18,6 +18,7 @@ pub mod mv;
 pub mod outcome;
 pub mod peers;
 pub mod plan;
+mod process;
 pub mod pull;
 pub mod push;
 pub mod rate;
@@ -84,7 +85,8 @@ Files:
                              what hubs signed for what was handed in
   DIR/.ftx-partial/          what is on its way into DIR; cleared when it is there
 
-See also: ftx-files(5) for the files and the JSON, ftx-protocol(7) for what goes over the wire";
+See also: ftx-files(5) for the files and the JSON, ftx-protocol(7) for what goes over the
+wire, ftx-security(7) for what is promised";
 
 /// What is common to all commands.
 #[derive(Debug, Clone, Args)]
@@ -134,6 +136,7 @@ pub enum Command {
 
 /// Parses what was typed, does it, and says how it ended.
 pub fn run() -> Exit {
+    process::guard();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_a_command(&error),

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::outcome::{Exit, Failure, of_all, of_summary};
 use super::plan;
 use super::rate::Rate;
-use super::reach::{Reached, note_met, reach};
+use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::redial::{Connecting, Redial};
 use super::report;
 use super::ui::bars;
@@ -193,6 +193,7 @@ async fn attempt(
     // Nothing else may come than what was asked for.
     let tops = (!paths.is_empty()).then(|| paths.iter().map(RelPath::file_name).collect());
     let session = reached.greeted.ask(Request::Pull(paths.to_vec())).await?;
+    tell_first_contact(context, reached.trust, &session.peer, &session.words);
     let consent = Consent::Given { root: root.clone(), tops };
     receive(session, consent, further, manner.limit.clone(), progress.clone(), context.stop.clone()).await
 }

@@ -7,12 +7,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
+use super::report::first_contact;
 use super::ui::units;
-use crate::base::book::{Book, Trust};
-use crate::base::id::PeerId;
+use crate::base::book::{Acquaintance, Book, Trust, fold};
+use crate::base::id::{PeerId, Role};
 use crate::base::target::PeerRef;
 use crate::find::{PORTS, Search, Sighting, Wanted};
 use crate::flow::greet::{Greeted, Peer, Proof};
+use crate::flow::words::KeyWords;
 use crate::link::dial::{DialFault, dial};
 use crate::link::tls::{Link, Stream};
 use crate::node::serve::now;
@@ -77,13 +79,48 @@ pub async fn reach(context: &Context, peer: &PeerRef) -> Result<Reached, Failure
             .cause("you blocked it earlier")
             .hint(format!("to undo that, type: ftx forget {}~{}", name, id.short())));
     }
-    let named_by_id = matches!(peer, PeerRef::Id { .. });
-    if let Some((known, _)) = book.impersonated(name.as_raw(), &id)
-        && !named_by_id
-    {
+    let known = match peer {
+        // Whoever names an id says whom they mean. But another key can be made to begin like it.
+        PeerRef::Id { .. } => {
+            Some(known(&book, peer)).filter(|known| !known.contains(&id)).and_then(|k| k.first().copied())
+        }
+        _ => book.impersonated(name.as_raw(), &id).map(|(known, _)| known),
+    };
+    if let Some(known) = known {
         return Err(other_key(&shown, &known, &id));
     }
     Ok(Reached { trust: book.trust(&id), greeted, address, shown })
+}
+
+/// Who in the book is meant.
+fn known(book: &Book, peer: &PeerRef) -> Vec<PeerId> {
+    match peer {
+        PeerRef::Id { name, prefix } => {
+            // The beginning of an id that is no short id tells nobody from others of another name.
+            let named = |peer: &Acquaintance| {
+                name.is_empty() || prefix.len() >= PeerId::SHORT_LENGTH || fold(name) == fold(peer.name.as_raw())
+            };
+            let all = book.peers().iter().filter(|(id, peer)| id.starts_with(prefix) && named(peer));
+            all.map(|(id, _)| *id).collect()
+        }
+        other => {
+            book.named(&other.to_string()).filter(|(_, peer)| peer.trust != Trust::Blocked).map(|(id, _)| *id).collect()
+        }
+    }
+}
+
+/// Tells the key words of a first contact, which are on the other side's screen, too. A hub shows none: it is
+/// trusted by the code that one joins with.
+pub fn tell_first_contact(context: &Context, trust: Trust, peer: &Peer, words: &KeyWords) {
+    if trust != Trust::Stranger || peer.role == Role::Hub {
+        return;
+    }
+    let who = format!("{}~{}", peer.name, peer.id().short());
+    context.printer.note(&format!("first contact with {who}"));
+    context
+        .printer
+        .note(&format!("  key words: {words}   (the same four are on its screen, or somebody is in between)"));
+    context.printer.object(|| first_contact(peer, words));
 }
 
 /// Notes in the book that a peer was met, once something came of it.
@@ -151,23 +188,14 @@ struct Seek<'a> {
 
 impl<'a> Seek<'a> {
     fn new(context: &'a Context, book: &'a Book, peer: &PeerRef) -> Self {
-        let (wanted, known): (_, Vec<PeerId>) = match peer {
-            PeerRef::Id { name, prefix } => {
-                let known = book.peers().keys().filter(|id| id.starts_with(prefix)).copied().collect();
-                let whole = !name.is_empty() && prefix.len() >= PeerId::SHORT_LENGTH;
-                let wanted = if whole {
-                    Wanted::Instance { name: name.clone(), id: prefix.clone() }
-                } else {
-                    Wanted::Id(prefix.clone())
-                };
-                (wanted, known)
+        let wanted = match peer {
+            PeerRef::Id { name, prefix } if !name.is_empty() && prefix.len() >= PeerId::SHORT_LENGTH => {
+                Wanted::Instance { name: name.clone(), id: prefix.clone() }
             }
-            other => {
-                let name = other.to_string();
-                let known = book.named(&name).filter(|(_, p)| p.trust != Trust::Blocked).map(|(id, _)| *id).collect();
-                (Wanted::Name(name), known)
-            }
+            PeerRef::Id { prefix, .. } => Wanted::Id(prefix.clone()),
+            other => Wanted::Name(other.to_string()),
         };
+        let known = known(book, peer);
         Self {
             context,
             book,
@@ -242,7 +270,7 @@ impl<'a> Seek<'a> {
         } else if self.known.contains(&sighting.id) {
             // One in the book beats strangers; two in the book are told apart like strangers.
             (&mut self.found, Some(if self.known.len() == 1 { Duration::ZERO } else { NAMESAKES }))
-        } else if matches!(self.wanted, Wanted::Name(_)) && !self.known.is_empty() {
+        } else if !self.known.is_empty() {
             (&mut self.impostors, Some(IMPOSTOR))
         } else if matches!(self.wanted, Wanted::Instance { .. }) {
             (&mut self.found, Some(Duration::ZERO))
@@ -339,7 +367,7 @@ fn other_key(shown: &str, known: &PeerId, found: &PeerId) -> Failure {
         Exit::Identity,
         format!("{shown} answers with another key: you know {}, this is {}", known.short(), found.short()),
     )
-    .cause("it was set up anew, or somebody else uses its name; nothing was sent")
+    .cause("it was set up anew, or somebody else uses its name, or is in between; nothing was sent")
     .hint(format!("ask its owner; if it is theirs, type: ftx forget {shown}, and try again"))
 }
 

@@ -12,6 +12,7 @@ use crate::base::fault::FaultKind;
 use crate::base::manifest::{Entry, EntryKind, Outcome};
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
+use crate::flow::words::KeyWords;
 
 /// Entries told in one object; more are told one by one, so that a million need no room at once.
 const TOGETHER: usize = 1000;
@@ -22,6 +23,11 @@ const NAMED: usize = 20;
 /// A peer for programs.
 pub fn peer(peer: &Peer) -> Value {
     json!({ "name": peer.name.as_raw(), "id": peer.id().to_string() })
+}
+
+/// A first contact for programs.
+pub fn first_contact(with: &Peer, words: &KeyWords) -> Value {
+    json!({ "event": "first_contact", "peer": peer(with), "key_words": words.to_string() })
 }
 
 /// What is offered, a line each top entry, as a person wants to see it before saying yes.

@@ -1,10 +1,10 @@
 //! The receipts of hubs that this machine keeps: a folder with a file for each.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::MOST_NUMBERS;
+use super::{MOST_NUMBERS, private};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
 
@@ -35,7 +35,7 @@ impl Receipts {
     /// A disk fault.
     pub fn keep(&self, name: &Name, text: &str) -> Result<PathBuf, Fault> {
         let failed = |error: io::Error| Fault::disk(format!("keeping {} in {}", name, self.folder.display()), &error);
-        self.make_folder().map_err(failed)?;
+        private::make_folder(&self.folder).map_err(failed)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         for n in 0..=MOST_NUMBERS {
@@ -68,17 +68,6 @@ impl Receipts {
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
         Ok(paths)
-    }
-
-    fn make_folder(&self) -> io::Result<()> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::DirBuilderExt;
-            builder.mode(0o700);
-        }
-        builder.create(&self.folder)
     }
 
     /// Makes a new name last.

@@ -1,16 +1,22 @@
 //! Our own small files: the key and the address book.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::private::{self, Existing};
+use super::private::{self, Existing, Others};
 use crate::base::book::{Acquaintance, Book};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
+
+/// Longest file that is read as a key, in bytes; one has 85.
+const MAX_KEY: u64 = 4096;
+
+/// Longest file that is read as an address book, in bytes.
+const MAX_BOOK: u64 = 64 << 20;
 
 /// Where our files are.
 #[derive(Debug, Clone)]
@@ -45,41 +51,35 @@ impl State {
     /// The private key's bytes; at the first start those that `make` gives, kept from then on.
     ///
     /// # Errors
-    /// A disk fault, or a key that others may read.
-    pub fn key(&self, make: impl FnOnce() -> Option<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+    /// A disk fault; [`FaultKind::NotPermitted`] where others may read the key or put another in its place.
+    pub fn key(&self, make: impl FnOnce() -> Option<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let path = self.key_file();
-        match fs::read(&path) {
-            Ok(bytes) => {
-                private::check(&path, "the private key")?;
-                Ok(bytes)
+        let kept = || private::read(&path, "the private key", Others::Nothing, MAX_KEY);
+        if let Some(bytes) = kept()? {
+            return Ok(bytes);
+        }
+        let bytes = make().map(Zeroizing::new);
+        let bytes = bytes.ok_or_else(|| Fault::new(FaultKind::Other, "the system gives no randomness"))?;
+        match private::write(&path, &bytes, Existing::Keep) {
+            // Another process may have been first: its key is the node's key. So it is looked at in any case.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Fault::disk(format!("writing {}", path.display()), &error))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes = make().ok_or_else(|| Fault::new(FaultKind::Other, "the system gives no randomness"))?;
-                match private::write(&path, &bytes, Existing::Keep) {
-                    Ok(()) => Ok(bytes),
-                    // Another process was first: its key is the node's key.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        fs::read(&path).map_err(|e| Fault::disk(format!("reading {}", path.display()), &e))
-                    }
-                    Err(error) => Err(Fault::disk(format!("writing {}", path.display()), &error)),
-                }
-            }
-            Err(error) => Err(Fault::disk(format!("reading {}", path.display()), &error)),
+            _ => kept()?.ok_or_else(|| Fault::new(FaultKind::Disk, format!("{} is gone again", path.display()))),
         }
     }
 
     /// The address book; an empty one where there is none yet.
     ///
     /// # Errors
-    /// A disk fault, or a file that is no book of this version: it is never overwritten then.
+    /// A disk fault, or a file that is no book of this version, or that others may write to: it is never
+    /// overwritten then.
     pub fn book(&self) -> Result<Book, Fault> {
         let path = self.book_file();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
-            Err(error) => return Err(Fault::disk(format!("reading {}", path.display()), &error)),
+        let Some(bytes) = private::read(&path, "the address book", Others::Read, MAX_BOOK)? else {
+            return Ok(Book::default());
         };
-        parse_book(&text).ok_or_else(|| {
+        std::str::from_utf8(&bytes).ok().and_then(parse_book).ok_or_else(|| {
             let text = format!("{} is not an address book of this version; mend or remove it", path.display());
             Fault::new(FaultKind::Disk, text)
         })
@@ -93,8 +93,7 @@ impl State {
         let path = self.book_file();
         let failed = |error: io::Error| Fault::disk(format!("writing {}", path.display()), &error);
         private::make_folder(&self.folder).map_err(failed)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(self.folder.join("peers.lock"));
-        let lock = lock.map_err(failed)?;
+        let lock = private::lock_file(&self.folder.join("peers.lock")).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let before = self.book()?;
         let mut book = before.clone();
@@ -122,6 +121,8 @@ fn print_book(book: &Book) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::base::book::Trust;
 
@@ -133,8 +134,8 @@ mod tests {
     fn the_key_is_made_once_and_private() {
         let home = tempfile::tempdir().unwrap();
         let state = State::new(home.path().join("ftx"));
-        assert_eq!(state.key(|| Some(vec![1])).unwrap(), [1]);
-        assert_eq!(state.key(|| Some(vec![2])).unwrap(), [1]);
+        assert_eq!(state.key(|| Some(vec![1])).unwrap().as_slice(), [1]);
+        assert_eq!(state.key(|| Some(vec![2])).unwrap().as_slice(), [1]);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -227,10 +227,35 @@ pub fn private_folder(dir: &Dir, name: &str) -> io::Result<Dir> {
     #[cfg(not(unix))]
     let _ = &mut builder;
     match dir.create_dir_with(name, &builder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Ok(()) => dir.open_dir_nofollow(name),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = dir.open_dir_nofollow(name)?;
+            make_private(&found)?;
+            Ok(found)
+        }
+        Err(error) => Err(error),
     }
-    dir.open_dir_nofollow(name)
+}
+
+/// That a folder that was there is nobody else's, as it may be where others may write, too; and that they
+/// may not look into it.
+fn make_private(dir: &Dir) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use cap_std::fs::{MetadataExt, Permissions, PermissionsExt};
+        let found = dir.dir_metadata()?;
+        if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
+            let text = "the folder for what is on its way belongs to another user";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        if found.mode() & 0o077 != 0 {
+            // A file system without modes keeps its own.
+            let _ = dir.set_permissions(".", Permissions::from_mode(0o700));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = dir;
+    Ok(())
 }
 
 /// Makes what was renamed, created or removed in a folder survive a power cut.

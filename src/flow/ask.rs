@@ -144,7 +144,7 @@ mod tests {
         let (one, two) = tokio::io::duplex(1 << 12);
         let me = |name: &str, role| Me { key: Arc::new(Key::generate().unwrap()), name: name.into(), role };
         let (device, theirs) = (me("alice", Role::Peer), me("lab-hub", Role::Hub));
-        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
         let (to_hub, to_device) = (proof(&theirs), proof(&device));
         let asking = async { ask(Greeted::dialled(one, to_hub, &device).await.unwrap(), verb).await };
         let answering = async {

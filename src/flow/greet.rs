@@ -11,6 +11,7 @@ use crate::base::id::{PeerId, Role};
 use crate::base::path::RelPath;
 use crate::base::text::PeerText;
 use crate::link::key::{Key, PublicKey};
+use crate::link::tls::Exporter;
 use crate::wire::frame::{self, FrameFault, FrameReader};
 use crate::wire::hello::{Hello, MAGIC, OLDEST, VERSION};
 use crate::wire::limits::{GREETING, MAX_FRAME, MAX_HELLO};
@@ -48,12 +49,12 @@ impl Peer {
 }
 
 /// What TLS proved of a stream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Proof {
     /// The other side's key.
     pub peer: PublicKey,
     /// A secret of the session.
-    pub exporter: [u8; 32],
+    pub exporter: Exporter,
 }
 
 /// A conversation under way.
@@ -66,7 +67,7 @@ pub struct Session<S> {
     /// This side.
     pub(super) me: Me,
     /// A secret of the session, that only its two ends have.
-    pub(super) exporter: [u8; 32],
+    pub(super) exporter: Exporter,
     /// The other side.
     pub peer: Peer,
     /// The words that both screens show.

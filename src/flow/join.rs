@@ -13,6 +13,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
 use crate::base::path::Name;
 use crate::link::key::PublicKey;
+use crate::link::tls::Exporter;
 use crate::wire::frame;
 use crate::wire::hub::{Joining, Rank, Secret};
 use crate::wire::limits::{GREETING, MAX_HELLO};
@@ -99,7 +100,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + S
 /// What a secret is proven about, and by the device also: the proof.
 #[derive(Debug, Clone)]
 struct Claim {
-    exporter: [u8; 32],
+    exporter: Exporter,
     device: PublicKey,
     hub: PublicKey,
     account: Option<Name>,
@@ -119,7 +120,7 @@ impl Claim {
             Side::Device => (own, other),
             Side::Hub => (other, own),
         };
-        Self { exporter: session.exporter, device, hub, account }
+        Self { exporter: session.exporter.clone(), device, hub, account }
     }
 
     fn terms(&self) -> Terms<'_> {

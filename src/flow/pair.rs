@@ -117,7 +117,7 @@ mod tests {
     async fn a_refusal_is_heard_by_the_other_side_and_withdraws_its_question() {
         let (one, two) = tokio::io::duplex(1 << 16);
         let (alice, bob) = (me("alice"), me("bob"));
-        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
         let (to_bob, to_alice) = (proof(&bob), proof(&alice));
         let dialling = async {
             let session = Greeted::dialled(one, to_bob, &alice).await.unwrap().ask(Request::Pair).await.unwrap();

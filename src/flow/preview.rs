@@ -224,7 +224,7 @@ mod tests {
         let (one, two) = tokio::io::duplex(1 << 16);
         let me = |name: &str| Me { key: Arc::new(Key::generate().unwrap()), name: name.into(), role: Role::Peer };
         let (alice, bob) = (me("alice"), me("bob"));
-        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
         let (to_bob, to_alice) = (proof(&bob), proof(&alice));
         let dialling = async {
             let greeted = Greeted::dialled(one, to_bob, &alice).await.unwrap();

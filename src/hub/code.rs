@@ -2,6 +2,7 @@
 
 use diceware_wordlists::EFF_LONG_WORDLIST;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::account::check_name;
 use super::register::Records;
@@ -31,7 +32,7 @@ const SHORT_LIVED: u64 = 60 * 60;
 #[serde(deny_unknown_fields)]
 pub struct Code {
     /// `apple-banana-cherry`.
-    pub words: String,
+    pub words: Zeroizing<String>,
     /// Until when it works, in seconds since 1970.
     pub until: u64,
     /// Whether it works once only.
@@ -69,9 +70,14 @@ impl Code {
         now < self.until
     }
 
-    /// Whether these are its words, however they are typed.
-    pub fn is(&self, typed: &str) -> bool {
-        plain_code(typed) == plain_code(&self.words)
+    /// Whether these are its words, or the first of them, however they are typed.
+    pub fn begins_with(&self, typed: &str) -> bool {
+        let typed = plain_code(typed);
+        let mut begun = String::new();
+        self.words.split('-').any(|word| {
+            begun.push_str(word);
+            *typed == begun
+        })
     }
 }
 
@@ -100,18 +106,32 @@ impl Records {
         let account = wanted.account.map(|name| self.find(&name).map_or(name.clone(), |(written, _)| written.clone()));
         account.iter().try_for_each(check_name)?;
         let count = if wanted.once && lasts <= SHORT_LIVED { 3 } else { 4 };
-        let code = Code { words: words(count)?, until: now + lasts, once: wanted.once, account, rank: wanted.rank };
+        let code = Code {
+            words: Zeroizing::new(words(count)?),
+            until: now + lasts,
+            once: wanted.once,
+            account,
+            rank: wanted.rank,
+        };
         self.codes.push(code.clone());
         Ok(code)
     }
 
-    /// Takes a code back, however its words are typed.
+    /// Takes a code back, however its words are typed; the first of them are enough if no other code begins
+    /// with them, so that none has to be typed where others see it.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Where there is none, or there are several.
     pub fn take_back(&mut self, typed: &str) -> Result<Code, Fault> {
-        let at = self.codes.iter().position(|code| code.is(typed));
-        at.map(|at| self.codes.remove(at)).ok_or_else(|| Fault::new(FaultKind::NotFound, "there is no such code"))
+        let all: Vec<usize> = (0..self.codes.len()).filter(|at| self.codes[*at].begins_with(typed)).collect();
+        match all.as_slice() {
+            [at] => Ok(self.codes.remove(*at)),
+            [] => Err(Fault::new(FaultKind::NotFound, "there is no such code")),
+            several => {
+                let text = format!("{} codes begin with that; type more of its words", several.len());
+                Err(Fault::new(FaultKind::NotFound, text))
+            }
+        }
     }
 }
 
@@ -176,10 +196,26 @@ mod tests {
     fn a_code_is_known_however_it_is_typed() {
         let mut records = Records::default();
         let code = records.invite(wanted(), 1).unwrap();
-        assert!(!code.is("apple banana"));
+        assert!(!code.begins_with("apple banana") && !code.begins_with("") && !code.begins_with("-"));
         let typed = format!("  {} ", code.words.to_uppercase().replace('-', "  "));
         assert_eq!(records.take_back(&typed).unwrap(), code);
         assert_eq!(records.take_back(&code.words).unwrap_err().kind, FaultKind::NotFound);
-        assert!(!format!("{code:?}").contains(&code.words));
+        assert!(!format!("{code:?}").contains(code.words.as_str()));
+    }
+
+    #[test]
+    fn a_code_is_taken_back_by_its_first_words_where_only_one_begins_so() {
+        let mut records = Records::default();
+        let code = records.invite(wanted(), 1).unwrap();
+        for words in ["apple-banana-cherry", "apple-bananas-cherry", "apples-x-y"] {
+            records.codes.push(Code { words: Zeroizing::new(words.to_owned()), ..code.clone() });
+        }
+        for none in ["", "app", "banana", "apple-ban", "apple banana cherry x"] {
+            assert!(records.take_back(none).is_err(), "{none}");
+        }
+        assert!(records.take_back("Apple").unwrap_err().to_string().contains("2 codes"));
+        assert_eq!(*records.take_back("apple bananas").unwrap().words, "apple-bananas-cherry");
+        assert_eq!(*records.take_back("APPLE").unwrap().words, "apple-banana-cherry");
+        assert_eq!(records.codes.len(), 2);
     }
 }

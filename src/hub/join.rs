@@ -249,9 +249,9 @@ enum Checked {
 }
 
 /// The codes that are open, and a lock that any of them opens.
-fn codes(records: &Records, now: u64) -> (Vec<String>, Lock) {
-    let words: Vec<String> = records.open_codes(now).map(|code| code.words.clone()).collect();
-    let lock = Lock::Codes(words.iter().cloned().map(Zeroizing::new).collect());
+fn codes(records: &Records, now: u64) -> (Vec<Zeroizing<String>>, Lock) {
+    let words: Vec<Zeroizing<String>> = records.open_codes(now).map(|code| code.words.clone()).collect();
+    let lock = Lock::Codes(words.clone());
     (words, lock)
 }
 

@@ -1,5 +1,7 @@
 //! Which account a device comes to belong to, once it has shown that it may join.
 
+use zeroize::Zeroizing;
+
 use super::account::{Account, Device, MAX_DEVICES, Member};
 use super::register::Records;
 use crate::base::fault::{Fault, FaultKind};
@@ -21,12 +23,21 @@ pub struct Joiner {
 }
 
 /// What it has shown that it has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Shown {
     /// The code of these words.
-    Code(String),
+    Code(Zeroizing<String>),
     /// The password of the account.
     Password,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Code(_) => "Code(…)",
+            Self::Password => "Password",
+        })
+    }
 }
 
 /// Whether an account of this name, in any case of letters, would find files in place that are not its own.

@@ -1,8 +1,6 @@
 //! The register: what of a hub cannot be rebuilt from its folder. It is in memory, and in `register.toml`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -16,11 +14,14 @@ use super::space::{Kind, Settings, Space, people, shared};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
 use crate::disk::fit::folded;
-use crate::disk::private::{self, Existing};
+use crate::disk::private::{self, Existing, Others};
 use crate::flow::secret::{Salt, keyed_salt, random};
 
 /// The version of the file that this software reads and writes.
 const VERSION: u32 = 1;
+
+/// Longest file that is read as a register, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// What is on record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,22 +130,18 @@ impl Register {
     /// that others may read. Nothing is written then.
     pub fn open(folder: &Path) -> Result<Self, Fault> {
         let path = folder.join("register.toml");
-        let (secret, records) = match fs::read_to_string(&path).map(Zeroizing::new) {
-            Ok(text) => {
-                private::check(&path, "the register")?;
-                parse(&text).map_err(|wrong| wrong.told(&path))?
+        let (secret, records) = match private::read(&path, "the register", Others::Nothing, LONGEST)? {
+            Some(bytes) => {
+                let text = std::str::from_utf8(&bytes).map_err(|_| Wrong::broken("no text"));
+                text.and_then(parse).map_err(|wrong| wrong.told(&path))?
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            None => {
                 let mut secret = Zeroizing::new([0; 32]);
                 random(&mut *secret)?;
                 let records = Records::default();
                 write(&path, &secret, &records, Existing::Keep)?;
                 (secret, records)
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Wrong::broken("no text").told(&path));
-            }
-            Err(error) => return Err(Fault::disk(format!("reading {}", path.display()), &error)),
         };
         let (records, changing) = (RwLock::new(Arc::new(records)), Mutex::new(()));
         let changes = watch::Sender::new(());
@@ -243,6 +240,8 @@ fn write(path: &Path, secret: &[u8; 32], records: &Records, existing: Existing) 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::base::id::PeerId;
     use crate::flow::secret::{Password, Stretched};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::base::id::PeerId;
 use crate::base::path::Name;
@@ -41,7 +42,7 @@ struct Count {
 #[derive(Debug, Default)]
 struct Counts {
     sources: HashMap<Source, Count>,
-    once: HashMap<String, u32>,
+    once: Vec<(Zeroizing<String>, u32)>,
 }
 
 /// The wrong tries of late. Clones are the same ones. Forgotten when the hub ends.
@@ -90,13 +91,16 @@ impl Tries {
 
     /// Notes that a code was tried that none of the open ones is, and tells which of those that work once
     /// must not count any more.
-    pub fn wrong_code(&self, once: &[String]) -> Vec<String> {
+    pub fn wrong_code(&self, once: &[Zeroizing<String>]) -> Vec<Zeroizing<String>> {
         let mut counts = self.lock();
-        counts.once.retain(|words, _| once.contains(words));
+        counts.once.retain(|(words, _)| once.contains(words));
         for words in once {
-            *counts.once.entry(words.clone()).or_insert(0) += 1;
+            match counts.once.iter_mut().find(|(known, _)| known == words) {
+                Some((_, wrong)) => *wrong += 1,
+                None => counts.once.push((words.clone(), 1)),
+            }
         }
-        let burnt = counts.once.iter().filter(|(_, wrong)| **wrong >= MAX_WRONG_ONCE);
+        let burnt = counts.once.iter().filter(|(_, wrong)| *wrong >= MAX_WRONG_ONCE);
         burnt.map(|(words, _)| words.clone()).collect()
     }
 
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn a_code_that_works_once_stands_three_wrong_ones() {
         let tries = Tries::default();
-        let (a, b) = ("a".to_owned(), "b".to_owned());
+        let (a, b) = (Zeroizing::new("a".to_owned()), Zeroizing::new("b".to_owned()));
         assert!(tries.wrong_code(std::slice::from_ref(&a)).is_empty());
         assert!(tries.wrong_code(&[a.clone(), b.clone()]).is_empty());
         assert_eq!(tries.wrong_code(&[a.clone(), b.clone()]), [a]);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use zeroize::Zeroizing;
 
 use crate::base::id::PeerId;
 
@@ -14,7 +15,8 @@ pub struct KeyFault;
 /// The node's private key. Never shown, never logged.
 pub struct Key {
     pair: Ed25519KeyPair,
-    pkcs8: Vec<u8>,
+    /// Wiped when it is dropped, as the library does with its own copy.
+    pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl Key {
@@ -25,7 +27,7 @@ impl Key {
     pub fn generate() -> Result<Self, KeyFault> {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyFault)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyFault)?.as_ref().to_vec();
-        Ok(Self { pair, pkcs8 })
+        Ok(Self { pair, pkcs8: Zeroizing::new(pkcs8) })
     }
 
     /// The key that [`Key::to_pkcs8`] wrote (RFC 5958).
@@ -34,7 +36,7 @@ impl Key {
     /// Where the bytes are no such key.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyFault> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyFault)?;
-        Ok(Self { pair, pkcs8: pkcs8.to_vec() })
+        Ok(Self { pair, pkcs8: Zeroizing::new(pkcs8.to_vec()) })
     }
 
     /// The key for its file.

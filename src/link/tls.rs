@@ -19,6 +19,7 @@ use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use zeroize::Zeroizing;
 
 use super::key::{Key, PublicKey};
 use super::socket;
@@ -45,6 +46,31 @@ pub struct Tls {
 /// An encrypted stream.
 pub type Stream = TlsStream<BufReader<TcpStream>>;
 
+/// A secret of one session, that only its two ends have (RFC 8446, section 7.5). Wiped when it is dropped,
+/// never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Exporter(Zeroizing<[u8; 32]>);
+
+impl From<[u8; 32]> for Exporter {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl std::ops::Deref for Exporter {
+    type Target = [u8; 32];
+
+    fn deref(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exporter(…)")
+    }
+}
+
 /// A stream to a peer who has proven to hold its key.
 #[derive(Debug)]
 pub struct Link {
@@ -52,8 +78,8 @@ pub struct Link {
     pub stream: Stream,
     /// The peer's key.
     pub peer: PublicKey,
-    /// A secret of this session that no other session has (RFC 8446, section 7.5).
-    pub exporter: [u8; 32],
+    /// The secret of this session.
+    pub exporter: Exporter,
     /// The peer's address.
     pub address: SocketAddr,
 }
@@ -79,7 +105,7 @@ impl Tls {
     /// Where the cryptographic provider refuses the key, which it does not.
     pub fn new(key: &Key) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let der = PrivatePkcs8KeyDer::from(key.to_pkcs8().to_vec());
+        let der = PrivatePkcs8KeyDer::from(key.to_pkcs8());
         let signer = aws_lc_rs::sign::any_eddsa_type(&der)?;
         let spki = CertificateDer::from(key.public().to_spki());
         let certified = Arc::new(CertifiedKey::new(vec![spki], signer));
@@ -153,18 +179,18 @@ fn link(mut stream: TlsStream<BufReader<TcpStream>>, address: SocketAddr) -> Res
     }
     let der = session.peer_certificates().and_then(|c| c.first()).ok_or(TlsFault::Foreign)?;
     let peer = PublicKey::from_spki(der).ok_or(TlsFault::Foreign)?;
-    let mut exporter = [0; 32];
+    let mut exporter = Exporter::from([0; 32]);
     let label = b"EXPORTER-ftx session";
     let exported = match &mut stream {
         TlsStream::Client(stream) => {
             let session = stream.get_mut().1;
             session.set_buffer_limit(Some(TLS_BUFFER));
-            session.export_keying_material(&mut exporter, label, None)
+            session.export_keying_material(&mut *exporter.0, label, None)
         }
         TlsStream::Server(stream) => {
             let session = stream.get_mut().1;
             session.set_buffer_limit(Some(TLS_BUFFER));
-            session.export_keying_material(&mut exporter, label, None)
+            session.export_keying_material(&mut *exporter.0, label, None)
         }
     };
     exported.map_err(|error| TlsFault::Failed(io::Error::other(error)))?;

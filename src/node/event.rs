@@ -28,6 +28,13 @@ pub enum Event {
         /// What both answered.
         compared: Compared,
     },
+    /// A stranger is let in, by a rule: nobody is asked.
+    Met {
+        /// Who.
+        peer: Peer,
+        /// The words that its screen shows, too.
+        words: KeyWords,
+    },
     /// Bytes begin to move.
     Moving {
         /// With whom.

@@ -102,7 +102,10 @@ impl Conversation {
             Request::List(path) => {
                 let listing = self.node.shares.admit(trust).and_then(|()| self.node.shares.list(path.as_ref()));
                 match listing {
-                    Ok(entries) => list::tell(session, entries).await,
+                    Ok(entries) => {
+                        self.first(trust, session.words.clone()).await;
+                        list::tell(session, entries).await
+                    }
                     Err(fault) => refuse(session, &Request::List(path), fault).await,
                 }
             }
@@ -154,6 +157,7 @@ impl Conversation {
         let (begun, promised) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let consent = match decision {
             Decision::Accept => {
+                self.first(trust, words).await;
                 self.met();
                 self.moving(Way::In, &watched).await;
                 Consent::Given { root: self.node.inbox.clone(), tops: None }
@@ -248,6 +252,7 @@ impl Conversation {
             Ok(source) => source,
             Err(fault) => return refuse(session, &Request::Pull(paths), fault).await,
         };
+        self.first(trust, session.words.clone()).await;
         let (progress, watched) = watch::channel(Progress::default());
         self.moving(Way::Out, &watched).await;
         let begun = Instant::now();
@@ -293,6 +298,13 @@ impl Conversation {
     async fn moving(&self, way: Way, progress: &watch::Receiver<Progress>) {
         let moving = Event::Moving { peer: self.peer.clone(), way, progress: progress.clone() };
         let _ = self.node.events.send(moving).await;
+    }
+
+    /// Shows the key words where this is a first contact and no question shows them.
+    async fn first(&self, trust: Trust, words: KeyWords) {
+        if trust == Trust::Stranger {
+            let _ = self.node.events.send(Event::Met { peer: self.peer.clone(), words }).await;
+        }
     }
 
     fn met(&self) {

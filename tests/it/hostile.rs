@@ -132,7 +132,7 @@ async fn every_message_in_a_wrong_state_ends_the_conversation_and_leaves_nothing
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_what_their_hash_says_are_refused_as_such() {
+async fn s17_croc_localsend_cli_bytes_that_are_not_what_their_hash_says_are_refused() {
     let (alice, node) = victim();
     let before = visible(&alice);
     let head = Sending::Chunk(ChunkHead { entry: 0, index: 0, length: 5 });
@@ -239,7 +239,7 @@ async fn links_that_lead_in_circles_are_links_and_lead_nobody() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nothing_is_written_through_a_link() {
+async fn s2_warpinator_rsync_nothing_is_written_through_a_link() {
     let (alice, node) = victim();
     std::os::unix::fs::symlink(alice.folder("elsewhere"), alice.path("inbox/out")).unwrap();
     // Through a link that was there before.
@@ -270,7 +270,7 @@ async fn nothing_is_written_through_a_link() {
 }
 
 #[tokio::test]
-async fn a_peer_cannot_write_into_the_staging_of_others() {
+async fn s1_nobody_writes_into_the_staging_of_others() {
     let (alice, node) = victim();
     // Somebody's staging that is under way.
     alice.write("inbox/.ftx-partial/00112233445566778899aabbccddeeff/journal", "j");

@@ -10,10 +10,10 @@ use ftx::wire::hub::{Answer, Verb};
 use ftx::wire::message::{Receiving, Request, Sending};
 use serde::Serialize;
 
+use crate::flaws::s1_names::corpus;
 use crate::house::device::{Device, path};
 use crate::house::hostile::{Hostile, Script, file, folder, raw_page};
 use crate::house::hub::Hub;
-use crate::odd_names::corpus;
 
 /// What is wanted of a hub, as [`Request`], without its checks.
 #[derive(Serialize)]
@@ -98,7 +98,7 @@ fn everything(hub: &Hub) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_name_that_a_device_says_leads_out_of_the_repository_or_to_what_is_the_hubs_own() {
+async fn s1_nitroshare_cve_2026_66050_no_name_leads_out_of_a_hub_or_to_what_is_its_own() {
     let (hub, anna) = class().await;
     let before = everything(&hub);
     let own =
@@ -200,7 +200,7 @@ async fn leads_nowhere(device: &Device, at: &str, through: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_put_there_by_hand_lead_nobody_anywhere() {
+async fn s2_dufs_670_links_put_into_a_hub_by_hand_lead_nobody_anywhere() {
     let (hub, anna) = class().await;
     let boss = Device::joined(&hub, "boss", "manager").await;
     let outside = hub.home.path("outside");

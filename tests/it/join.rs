@@ -170,7 +170,7 @@ fn told(ran: Ran) -> String {
 
 #[cfg(unix)]
 #[test]
-fn who_is_wrong_is_not_told_where_and_waits_after_five_tries() {
+fn s9_file_browser_who_is_wrong_is_not_told_where_and_waits_after_five_tries() {
     let mut hub = Hub::start();
     let anna = hub.member("anna");
     hub.member("bob");
@@ -214,7 +214,7 @@ fn who_is_wrong_is_not_told_where_and_waits_after_five_tries() {
 
 #[cfg(unix)]
 #[test]
-fn a_code_that_works_once_is_taken_back_after_three_wrong_ones() {
+fn s9_warpinator_a_code_that_works_once_is_taken_back_after_three_wrong_ones() {
     let hub = Hub::start();
     let (once, many) = (hub.invite(&["--once"]), hub.invite(&[]));
     for n in 0..3 {

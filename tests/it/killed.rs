@@ -61,7 +61,7 @@ struct Trial {
 }
 
 #[test]
-fn a_push_killed_at_any_moment_and_typed_again_arrives_whole_and_once() {
+fn s17_croc_a_push_killed_at_any_moment_and_typed_again_arrives_whole_and_once() {
     std::thread::scope(|scope| {
         for number in 0..PAIRS {
             scope.spawn(move || Trial::new(number as u64).run(soaked(KILLS).div_ceil(PAIRS)));

@@ -17,6 +17,7 @@ mod demo;
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
+mod flaws;
 mod fuzz;
 mod hostile;
 mod hostile_lanes;
@@ -53,7 +54,6 @@ mod manual;
 mod names;
 #[cfg(target_os = "linux")]
 mod nasty;
-mod odd_names;
 #[cfg(unix)]
 mod output;
 mod policy;

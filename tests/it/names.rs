@@ -71,7 +71,7 @@ fn a_node_that_was_killed_is_not_found_or_not_reached() {
 }
 
 #[test]
-fn a_known_name_with_another_key_is_refused_until_the_old_one_is_forgotten() {
+fn s8_localsend_cve_2025_54792_a_known_name_with_another_key_is_refused_until_the_old_one_is_forgotten() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let node = alice.up_for_all();
     bob.write("a", "a");
@@ -81,7 +81,9 @@ fn a_known_name_with_another_key_is_refused_until_the_old_one_is_forgotten() {
 
     let other = Home::named(alice.name());
     let node = other.up_for_all();
-    sees(&bob, node.short());
+    assert_eq!(sees(&bob, node.short())["other_key"], true);
+    let shown = bob.run_plain(&["peers"]).done().out;
+    assert!(shown.lines().any(|line| line.contains(node.short()) && line.contains("OTHER KEY")), "{shown}");
     for target in [alice.name(), &node.at()] {
         let told = bob.run(&["push", "a", target]).exits(6).failure();
         assert!(told.contains(&old) && told.contains(node.short()), "both keys are named: {told}");
@@ -95,7 +97,7 @@ fn a_known_name_with_another_key_is_refused_until_the_old_one_is_forgotten() {
 }
 
 #[test]
-fn a_stranger_under_a_known_senders_name_is_refused() {
+fn s8_kde_connect_cve_2025_66270_a_stranger_under_a_known_senders_name_is_refused() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let node = alice.up_for_all();
     bob.write("a", "a");

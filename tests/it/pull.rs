@@ -110,7 +110,7 @@ fn paths_that_are_not_there_or_lead_out_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_out_of_the_share_is_not_followed_in_any_way() {
+fn s2_onionshare_cve_2026_54706_a_link_out_of_the_share_is_not_followed() {
     use std::os::unix::fs::symlink;
     let (alice, node, bob) = alice_shares();
     alice.write("outside/secret.txt", "secret");

@@ -315,7 +315,7 @@ impl Tries<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_may_do_what_the_rules_say_and_nothing_shows_what_they_may_not_see() {
+async fn s14_dufs_617_file_browser_ghsa_3v48_everybody_may_do_what_the_rules_say_and_nothing_else() {
     let class = Class::new().await;
     let mut tries = Tries { class: &class, tried: 0, wrong: Vec::new(), everything: class.everything() };
     let (columns, rows) = table(FILES);

@@ -91,7 +91,7 @@ fn a_killed_receiver_leaves_nothing_under_the_final_name_and_goes_on_where_it_wa
     node.process().kill();
     let ran = pushing.end().exits(4);
     assert!(ran.failure().contains("type the same again"));
-    assert!(ran.out.is_empty(), "{}", ran.out);
+    assert!(ran.tells_no_result(), "{}", ran.out);
     assert!(!alice.path("inbox/tree").exists());
 
     let node = alice.up_for_all();

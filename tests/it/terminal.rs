@@ -32,7 +32,7 @@ fn key_words(text: &str) -> String {
 pub(crate) const QUESTION: &str = "from now on: ";
 
 #[test]
-fn the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
+fn s6_croc_warpinator_the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let (mut terminal, at) = up_at_terminal(&alice, &[]);
     bob.write("report.pdf", vec![7; 3 * 1024]);
@@ -40,6 +40,8 @@ fn the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
     bob.write("photos/2.jpg", vec![2; 1024]);
     let pushing = push(&bob, &["report.pdf", "photos"], &at);
     let screen = terminal.shows(QUESTION);
+    // Not somewhere above it.
+    let question = &screen[screen.find(bob.name()).unwrap()..];
     for text in [
         bob.name(),
         "(stranger)",
@@ -49,7 +51,7 @@ fn the_question_shows_everything_and_the_same_words_as_the_senders_screen() {
         "photos/  (2 files, 2.00 KiB)",
         &alice.path("inbox").display().to_string(),
     ] {
-        assert!(screen.contains(text), "{text:?} is not in:\n{screen}");
+        assert!(question.contains(text), "{text:?} is not in:\n{question}");
     }
     assert!(alice.tree("inbox").is_empty(), "no byte before the consent");
     let words = pushing.wait_for(Stream::Err, "key words", |line| line.contains("key words").then(|| key_words(line)));
@@ -118,7 +120,7 @@ fn a_sender_that_is_gone_withdraws_its_question_and_the_node_lives_on() {
 }
 
 #[test]
-fn a_name_that_would_steer_the_terminal_is_shown_and_not_obeyed() {
+fn s5_croc_cve_2023_43620_scp_cve_2019_6109_a_name_is_shown_and_not_obeyed() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let (mut terminal, at) = up_at_terminal(&alice, &[]);
     bob.write("invoice\u{202e}fdp.exe", "x");

@@ -34,8 +34,8 @@ pub struct Invite {
     /// Show the codes that work, and make none
     #[arg(long, conflicts_with_all = ["once", "account", "role", "lasts", "revoke"])]
     pub list: bool,
-    /// This code is to work no longer
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["once", "account", "role", "lasts"])]
+    /// The code that begins with this word is to work no longer
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["once", "account", "role", "lasts"])]
     pub revoke: Option<String>,
     /// Which hub.
     #[command(flatten)]

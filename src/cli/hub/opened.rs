@@ -72,6 +72,7 @@ impl Opened {
         root.check_writable().map_err(|fault| local(&fault))?;
         let own = own_folder(&dir);
         private::make_folder(&own).map_err(disk)?;
+        private::check_folder(&own, "the hub's own folder").map_err(|fault| Failure::local(&fault))?;
         let lock = lock(&dir, &own.join("lock"), opener).map_err(|taken| taken.unwrap_or_else(disk))?;
         let failed = |fault: Fault| Failure::local(&fault);
         let store = Arc::new(Folder::open(&dir).map_err(failed)?);
@@ -119,8 +120,7 @@ impl Opened {
 
 /// Locks the folder and notes for others who has it.
 fn lock(dir: &Path, path: &Path, opener: Opener) -> Result<File, Result<Failure, std::io::Error>> {
-    let opened = File::options().create(true).truncate(false).read(true).write(true).open(path);
-    let mut lock = opened.map_err(Err)?;
+    let mut lock = private::lock_file(path).map_err(Err)?;
     match lock.try_lock() {
         Ok(()) => {
             let who = match opener {

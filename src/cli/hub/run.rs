@@ -214,11 +214,11 @@ fn open_code(register: &Register) -> Result<String, Fault> {
             !code.once && code.account.is_none() && code.rank == Rank::Member && code.is_open(now + 3600)
         };
         if let Some(code) = records.codes.iter().find(good) {
-            return Ok(code.words.clone());
+            return Ok(code.words.to_string());
         }
         let wanted = Invitation { once: false, lasts: None, account: None, rank: Rank::Member };
         match records.invite(wanted, now) {
-            Ok(code) => Ok(code.words),
+            Ok(code) => Ok(code.words.to_string()),
             Err(fault) if fault.kind == FaultKind::Busy => Ok("(16 codes are open: ftx hub invite --list)".to_owned()),
             Err(fault) => Err(fault),
         }

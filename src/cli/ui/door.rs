@@ -105,6 +105,12 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
             };
             printer.result(&line, || json!({ "event": "paired", "peer": report::peer(&peer), "trusted": trusted }));
         }
+        Event::Met { peer, words } => {
+            printer.object(|| report::first_contact(&peer, &words));
+            printer.line(&format!("first contact with {}", shown(&peer)));
+            printer
+                .line(&format!("  key words: {words}   (the same four are on its screen, or somebody is in between)"));
+        }
         Event::Moving { peer, way, progress } => {
             let arrow = if way == Way::In { "←" } else { "→" };
             // It ends by itself with the transfer.

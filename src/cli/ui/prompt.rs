@@ -61,13 +61,15 @@ pub fn is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for a line, once; `None` when the input ends. Not beside a [`Keyboard`], which reads, too.
-pub async fn line(printer: &Printer, question: &str) -> Option<String> {
+/// Asks for a line, once; `None` when the input ends. It may be a secret. Not beside a [`Keyboard`], which
+/// reads, too.
+pub async fn line(printer: &Printer, question: &str) -> Option<Zeroizing<String>> {
     printer.question(question);
     let read = spawn_blocking(|| {
-        let mut line = String::new();
+        // With room for all of it at once, none of it is left behind where it was before.
+        let mut line = Zeroizing::new(String::with_capacity(MAX_LINE));
         let read = io::Read::take(io::stdin().lock(), MAX_LINE as u64).read_line(&mut line);
-        read.ok().filter(|read| *read > 0).map(|_| line.trim().to_owned())
+        read.ok().filter(|read| *read > 0).map(|_| Zeroizing::new(line.trim().to_owned()))
     });
     read.await.ok().flatten()
 }

@@ -32,7 +32,7 @@ async fn between(
     let (one, two) = tokio::io::duplex(1 << 12);
     let me = |name: &str, role| Me { key: Arc::new(OwnKey::generate().unwrap()), name: name.into(), role };
     let (device, theirs) = (me("laptop", Role::Peer), me("lab", Role::Hub));
-    let proof = |of: &Me, exporter| Proof { peer: of.key.public(), exporter };
+    let proof = |of: &Me, exporter| Proof { peer: of.key.public(), exporter: Exporter::from(exporter) };
     let (to_hub, to_device) = (proof(&theirs, exporters[0]), proof(&device, exporters[1]));
     let joining = async { join(Greeted::dialled(one, to_hub, &device).await?, typed).await };
     let answering = async {
@@ -144,7 +144,7 @@ async fn somebody_in_between_gets_nowhere_with_what_both_sides_say() {
             Claim { device: other, ..claim.clone() },
             Claim { account: None, ..claim.clone() },
             Claim { account: Some(name("Ann")), ..claim.clone() },
-            Claim { exporter: [9; 32], ..claim.clone() },
+            Claim { exporter: [9; 32].into(), ..claim.clone() },
             Claim { device: claim.hub, hub: claim.device, ..claim.clone() },
         ] {
             assert!(!opens(wrong));
@@ -215,7 +215,7 @@ async fn a_hub_takes_only_what_has_its_place() {
             let (one, two) = tokio::io::duplex(1 << 12);
             let me = |name: &str, role| Me { key: Arc::new(OwnKey::generate().unwrap()), name: name.into(), role };
             let (device, hub) = (me("laptop", Role::Peer), me("lab", Role::Hub));
-            let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+            let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
             let (to_hub, to_device) = (proof(&hub), proof(&device));
             let message = &message;
             let hostile = async {

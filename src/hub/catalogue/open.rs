@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Stamp;
+use crate::disk::private;
 
 /// The file.
 const FILE: &str = "catalogue.sqlite";
@@ -186,6 +187,8 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn begin(file: &Path) -> Result<Connection, Fault> {
+    // SQLite would let others read it; what it puts beside it gets the same mode.
+    private::make_file(file).map_err(|error| Fault::disk(format!("making {}", file.display()), &error))?;
     let make = || {
         let connection = Connection::open(file)?;
         // Before the log is: so the head is in the file itself from the first moment.

@@ -123,7 +123,7 @@ fn described(name: &Name, account: &Account) -> AccountUse {
 
 fn invitation(code: &Code) -> Invitation {
     Invitation {
-        code: code.words.clone(),
+        code: code.words.to_string(),
         until: code.until,
         once: code.once,
         account: code.account.clone(),

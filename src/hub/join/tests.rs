@@ -48,13 +48,13 @@ impl House {
 
     fn invite(&self, once: bool) -> String {
         let wanted = Invitation { once, lasts: None, account: None, rank: Rank::Member };
-        self.gate.register.change(|records| records.invite(wanted, NOW)).unwrap().words
+        self.gate.register.change(|records| records.invite(wanted, NOW)).unwrap().words.to_string()
     }
 
     /// A device's try: what it is told, and what the hub notes.
     async fn tries(&self, device: &Me, typed: Typed) -> (Result<(Name, Rank), FlowFault>, Result<Admitted, FlowFault>) {
         let (one, two) = tokio::io::duplex(1 << 12);
-        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+        let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
         let (to_hub, to_device) = (proof(&self.me), proof(device));
         let joining = async { join::join(Greeted::dialled(one, to_hub, device).await?, typed).await };
         let answering = async {
@@ -206,7 +206,7 @@ async fn a_device_that_hangs_up_before_its_last_word_has_not_joined_and_used_up_
     let code = house.invite(true);
     let device = me("laptop", Role::Peer);
     let ((one, cut), (on, two)) = (tokio::io::duplex(1 << 12), tokio::io::duplex(1 << 12));
-    let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32] };
+    let proof = |of: &Me| Proof { peer: of.key.public(), exporter: [7; 32].into() };
     let (to_hub, to_device) = (proof(&house.me), proof(&device));
     // A line that is cut in front of the device's fourth message, its last.
     let line = async {

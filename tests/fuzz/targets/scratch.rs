@@ -51,5 +51,5 @@ pub(super) fn sides() -> (Me, Proof) {
     static KEYS: OnceLock<[Arc<Key>; 2]> = OnceLock::new();
     let [ours, theirs] = KEYS.get_or_init(|| [(); 2].map(|()| Arc::new(Key::generate().expect("a key"))));
     let me = Me { key: ours.clone(), name: "alice".to_owned(), role: Role::Peer };
-    (me, Proof { peer: theirs.public(), exporter: [7; 32] })
+    (me, Proof { peer: theirs.public(), exporter: [7; 32].into() })
 }

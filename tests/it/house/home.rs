@@ -60,6 +60,12 @@ impl Home {
     pub(crate) fn write(&self, below: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        #[cfg(unix)]
+        if below.starts_with(".config/ftx/") {
+            // As ftx would make it, whatever the umask of whoever runs the tests.
+            let alone = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(path.parent().unwrap(), alone).unwrap();
+        }
         fs::write(&path, bytes).unwrap();
         path
     }

@@ -172,6 +172,18 @@ impl Hostile {
         }
     }
 
+    /// Plays a script and is gone at once.
+    pub(crate) async fn say_all(mut self, script: Script) {
+        for step in script.0 {
+            if let Step::Say(bytes) = step {
+                self.raw(&bytes).await;
+            } else {
+                // What is said before the other side is ready is not what is to be tried.
+                while !matches!(self.hear().await, Some(Receiving::Have(_)) | None) {}
+            }
+        }
+    }
+
     /// Plays a script and hears everything until the other side ends the connection.
     pub(crate) async fn play(mut self, script: Script) -> Vec<Receiving> {
         let mut heard = Vec::new();
@@ -203,9 +215,14 @@ impl Hostile {
 impl Trap {
     /// Waits at a port of its own.
     pub(crate) async fn set() -> Self {
+        Self::set_with(Arc::new(Key::generate().unwrap())).await
+    }
+
+    /// The same, under this key.
+    pub(crate) async fn set_with(key: Arc<Key>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        Self { listener, port, key: Arc::new(Key::generate().unwrap()) }
+        Self { listener, port, key }
     }
 
     /// Where it is, as it is typed.
@@ -359,10 +376,15 @@ pub(crate) fn link(path: &str, target: &str) -> Entry {
 /// An offer's page as bytes, with a path, and perhaps a link's target, that no honest program
 /// can say.
 pub(crate) fn raw_page(path: &str, target: Option<&str>) -> impl Serialize + use<> {
+    raw_page_of(path, target, 3)
+}
+
+/// The same, for a file of this size.
+pub(crate) fn raw_page_of(path: &str, target: Option<&str>, size: u64) -> impl Serialize + use<> {
     RawSending::Page(vec![RawEntry {
         path: path.to_owned(),
         kind: match target {
-            None => RawKind::File { size: 3, modified: stamp(), executable: true },
+            None => RawKind::File { size, modified: stamp(), executable: true },
             Some(target) => RawKind::Link { target: target.to_owned() },
         },
     }])

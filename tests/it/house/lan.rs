@@ -84,7 +84,7 @@ impl Lan {
         let rules = "table bridge lan { chain forward { type filter hook forward priority 0; policy accept;
             icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
             ip daddr 224.0.0.0/4 drop
-            ip6 daddr ff00::/8 meta l4proto udp drop } }";
+            ip6 daddr ff00::/8 meta l4proto udp drop; }; }";
         let done = run(Command::new("ip").args(["netns", "exec", &self.switch(), "nft", rules]));
         done.is_ok()
     }
@@ -100,6 +100,41 @@ impl Lan {
     /// Runs a command on a host, without naming an interface, as a new user would.
     pub(crate) fn run(&self, host: u32, home: &Home, args: &[&str]) -> Ran {
         self.command(host, home, args).end()
+    }
+
+    /// Runs one test of this program on a host, which finds what to do in the variable `FTX_TEST_TASK`.
+    pub(crate) fn this_test(&self, host: u32, test: &str, task: &str) -> Process {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.host(host)]).arg(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--ignored", "--nocapture"]).env("FTX_TEST_TASK", task);
+        Process::start(command)
+    }
+
+    /// Has `one` host take a third for the `other`, as after ARP was deceived; what it says to the other's
+    /// address by TCP the third takes at its own `port`. `false` where there is no `nft`.
+    pub(crate) fn deceive(&self, one: u32, other: u32, third: u32, port: u16) -> bool {
+        let rules = format!(
+            "table ip between {{ chain in {{ type nat hook prerouting priority 0;
+                ip daddr 10.77.0.{other} tcp dport 1-65535 redirect to :{port}; }}; }}"
+        );
+        let space = self.host(third);
+        // What an earlier one left.
+        let _ = run(Command::new("ip").args(["netns", "exec", &space, "nft", "delete table ip between"]));
+        if run(Command::new("ip").args(["netns", "exec", &space, "nft", &rules])).is_err() {
+            return false;
+        }
+        let shown = Command::new("ip").args(["-n", &space, "-o", "link", "show", "dev", "eth0"]).output().unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let hardware = shown.split("link/ether ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let address = format!("10.77.0.{other}");
+        let (one, dev) = (self.host(one), ["dev", "eth0", "nud", "permanent"]);
+        ip(&[&["-n", &one, "neigh", "replace", &address, "lladdr", hardware], &dev[..]].concat()).unwrap();
+        true
+    }
+
+    /// Has a host look itself who has an address.
+    pub(crate) fn undeceive(&self, one: u32, other: u32) {
+        let _ = ip(&["-n", &self.host(one), "neigh", "del", &format!("10.77.0.{other}"), "dev", "eth0"]);
     }
 
     /// Runs a node on a host.

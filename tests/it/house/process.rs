@@ -185,6 +185,11 @@ impl Ran {
         self.exits(0)
     }
 
+    /// That it printed no result; whom it has met is none.
+    pub(crate) fn tells_no_result(&self) -> bool {
+        self.objects().iter().all(|object| object["event"] == "first_contact")
+    }
+
     /// The objects it printed.
     pub(crate) fn objects(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).expect("every line is an object")).collect()

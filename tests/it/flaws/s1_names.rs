@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use ftx::base::fault::{Fault, FaultKind};
 use ftx::link::key::Key;
 use ftx::wire::message::{Receiving, Sending};
 use tokio::task::JoinSet;
 
 use crate::house::home::{Home, Node};
-use crate::house::hostile::{Hostile, Script, raw_page};
+use crate::house::hostile::{Hostile, Script, Trap, raw_page, raw_page_of};
 
 /// Names and paths that somebody somewhere took for something else.
 pub(crate) fn corpus() -> Vec<String> {
@@ -159,7 +160,7 @@ async fn play_all(node: &Node, scripts: Vec<(String, Script)>) -> Vec<(String, O
 }
 
 #[tokio::test]
-async fn no_name_of_a_file_creates_anything_outside() {
+async fn s1_localsend_cve_2025_27142_croc_cve_2023_43619_no_name_in_a_push_leads_outside() {
     let (alice, node, before) = victim();
     let corpus = corpus();
     assert!(corpus.len() >= 60);
@@ -185,7 +186,7 @@ async fn no_name_of_a_file_creates_anything_outside() {
 }
 
 #[tokio::test]
-async fn no_target_of_a_link_leads_outside() {
+async fn s2_warpinator_cve_2022_42725_no_target_of_a_link_leads_outside() {
     let (alice, node, before) = victim();
     let mut scripts = Vec::new();
     for (number, target) in corpus().into_iter().enumerate() {
@@ -226,4 +227,68 @@ fn odd_names_of_our_own_files_travel_rewritten_and_are_told() {
     assert_eq!(alice.tree("inbox/tree"), ["back_slash", "esc_[2J", "new_line", "plain"]);
     assert_eq!(alice.read("inbox/tree/back_slash"), b"back\\slash");
     assert_eq!(pushed["notes"].as_array().unwrap().len(), 3, "{pushed}");
+}
+
+/// What is on its way has names, too: nothing of it is anywhere but in staging.
+#[tokio::test]
+async fn s1_croc_cve_2023_43619_no_name_leads_out_of_staging() {
+    const HALF: usize = 1 << 20;
+    let (alice, node, before) = victim();
+    let (port, key) = (node.port(), Arc::new(Key::generate().unwrap()));
+    let chunk = vec![7; HALF];
+    let mut begun = 0;
+    for name in corpus() {
+        let page = raw_page_of(&name, None, 2 * HALF as u64);
+        let script = Script::opened().say(&page).say(&Sending::PagesEnd { entries: 1, bytes: 2 * HALF as u64 });
+        // One of its two chunks, and then nothing more: it stays where it is staged.
+        let script = script.ready_or_refused().chunk(0, 0, &chunk).say(&Sending::Abort(gone()));
+        let heard = Hostile::pushing_with(key.clone(), port).await.play(script).await;
+        begun += usize::from(heard.iter().any(|message| matches!(message, Receiving::Have(_))));
+    }
+    assert!(begun > 20, "{begun} were begun");
+    assert_eq!(outside(&alice), before);
+    let inbox = alice.tree(INBOX);
+    let staged = inbox.iter().filter(|path| path.contains("/data/")).count();
+    assert!(staged > 0 && inbox.iter().all(|path| path.starts_with(".ftx-partial/")), "{inbox:?}");
+}
+
+fn gone() -> Fault {
+    Fault::new(FaultKind::Interrupted, "no more")
+}
+
+/// The same names, said by whoever is pulled from.
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_magic_wormhole_cve_2026_32116_no_name_in_the_answer_to_a_pull_leads_outside() {
+    const AT_ONCE: usize = 6;
+    let bob = Arc::new(Home::new("bob"));
+    bob.write("private", "p");
+    bob.folder(INBOX);
+    // Whoever answers to another name than before would not be heard at all.
+    let key = Arc::new(Key::generate().unwrap());
+    let before = outside(&bob);
+    let names: Vec<String> = corpus().into_iter().flat_map(|name| [format!("tree/{name}"), name]).collect();
+    let (mut pulling, mut names) = (JoinSet::new(), names.into_iter());
+    let mut taken = 0;
+    loop {
+        while pulling.len() < AT_ONCE
+            && let Some(name) = names.next()
+        {
+            let (bob, key) = (bob.clone(), key.clone());
+            pulling.spawn(async move {
+                let trap = Trap::set_with(key).await;
+                let process = bob.start(&["pull", &trap.at(), "--to", INBOX, "--retry", "0", "--connections", "1"]);
+                let (peer, _) = trap.greeted().await;
+                let page = raw_page(&name, None);
+                let script = Script::opened().say(&page).say(&Sending::PagesEnd { entries: 1, bytes: 3 });
+                peer.play(script.ready_or_refused().whole(0, b"abc").end()).await;
+                tokio::task::spawn_blocking(|| process.end()).await.unwrap().code
+            });
+        }
+        match pulling.join_next().await {
+            Some(ended) => taken += usize::from(ended.unwrap() == Some(0)),
+            None => break,
+        }
+    }
+    assert!(taken > 20, "{taken} came");
+    assert_eq!(outside(&bob), before);
 }

@@ -1,0 +1,143 @@
+//! Who somebody is says their key and nothing else: not a name, not discovery, not an address.
+
+use std::fs;
+
+use crate::house::home::Home;
+use crate::house::process::Ran;
+
+/// The trust that `ftx peers` tells of a name, and how it shows it to a person.
+fn trust(home: &Home, name: &str) -> (String, String) {
+    let seen = home.run(&["peers"]).done().objects();
+    let told = seen.iter().find(|peer| peer["name"] == *name).map(|peer| peer["trust"].as_str().unwrap().to_owned());
+    let shown = home.run_plain(&["peers"]).done().out;
+    let line = shown.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    (told.unwrap_or_default(), line)
+}
+
+#[test]
+fn s8_the_four_states_are_told_and_shown() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    let is = |state: &str| {
+        let (told, line) = crate::house::until("alice is seen", || {
+            Some(trust(&bob, alice.name())).filter(|(_, line)| line.contains("live"))
+        });
+        assert!(told == state && line.contains(state), "{state}: {told}, {line}");
+    };
+    is("stranger");
+    bob.write("a", "a");
+    bob.run(&["push", "a", &node.at()]).done();
+    is("known");
+    bob.run(&["trust", "--yes", alice.name()]).done();
+    is("trusted");
+    bob.run(&["block", alice.name()]).done();
+    is("blocked");
+    bob.run(&["forget", alice.name()]).done();
+    is("stranger");
+}
+
+/// The key words of a first contact that a command told.
+pub(crate) fn words_of(ran: &Ran) -> String {
+    let met = ran.objects().into_iter().find(|object| object["event"] == "first_contact");
+    met.unwrap_or_else(|| panic!("no first contact: {ran:?}"))["key_words"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn s8_a_first_contact_shows_the_same_four_words_on_both_sides_also_where_nobody_is_asked() {
+    let (bob, carol, alice) = (Home::new("bob"), Home::new("carol"), Home::new("alice"));
+    alice.write("notes/n", "n");
+    let node = alice.up(&["--accept", "all", "--share", "notes", "--share-with", "all"]);
+    bob.write("a", "a");
+    let pushed = words_of(&bob.run(&["push", "a", &node.at()]).done());
+    let pulled = words_of(&carol.run(&["pull", &format!("{}:notes", node.at())]).done());
+    assert!(pushed.split(' ').count() == 4 && pushed != pulled);
+    let told: Vec<_> = node.events("first_contact").into_iter().map(|met| met["key_words"].clone()).collect();
+    assert_eq!(told, [pushed, pulled]);
+    // A person reads them, too; and those who know each other are spared them.
+    let dave = Home::new("dave");
+    let listed = dave.run_plain(&["ls", &node.at()]).done();
+    assert!(listed.err.contains("first contact with") && listed.err.contains("key words: "), "{listed:?}");
+    bob.write("b", "b");
+    let again = bob.run(&["push", "b", &node.at()]).done();
+    assert!(!again.out.contains("key_words"), "{again:?}");
+    assert_eq!(node.events("first_contact").len(), 3);
+}
+
+#[test]
+fn s8_kde_connect_cve_2025_32900_a_known_peer_that_takes_on_anothers_name_is_refused_on_both_sides() {
+    let (alice, bob, mallory) = (Home::new("alice"), Home::new("bob"), Home::new("mallory"));
+    let node = alice.up_for_all();
+    for (home, file) in [(&bob, "b"), (&mallory, "m")] {
+        home.write(file, file);
+        home.run(&["push", file, &node.at()]).done();
+    }
+    // Alice knows both; one now calls itself as the other.
+    let push = |name: &str| {
+        let mut command = mallory.command(&["push", "m2", &node.at(), "--json"]);
+        let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let at = args.iter().position(|arg| arg == mallory.name()).unwrap();
+        command = std::process::Command::new(crate::house::home::PROGRAM);
+        mallory.dress(&mut command);
+        command.args(args.iter().enumerate().map(|(n, arg)| if n == at { name.into() } else { arg.clone() }));
+        crate::house::process::Process::start(command).end()
+    };
+    mallory.write("m2", "m2");
+    let told = push(&bob.name().to_uppercase()).exits(6).failure();
+    assert!(told.contains("another key"), "{told}");
+    assert_eq!(alice.tree("inbox"), ["b", "m"]);
+    // A new name of its own is nobody's.
+    push("somebody-else").done();
+
+    // The other way: alice's machine answers under bob's name.
+    let bobs = bob.up_for_all();
+    let (carol, file) = (Home::new("carol"), "c");
+    carol.write(file, file);
+    carol.run(&["push", file, &bobs.at()]).done();
+    carol.run(&["push", file, &node.at()]).done();
+    drop((node, bobs));
+    let posing = Home::named(bob.name());
+    fs::create_dir_all(posing.path(".config")).unwrap();
+    fs::rename(alice.path(".config/ftx"), posing.path(".config/ftx")).unwrap();
+    let posing_node = posing.up_for_all();
+    carol.write("secret", "s");
+    let told = carol.run(&["push", "secret", &posing_node.at()]).exits(6).failure();
+    assert!(told.contains("nothing was sent"), "{told}");
+    assert!(posing.tree("inbox").is_empty());
+}
+
+/// 40 bits of a key can be ground: whoever is meant by a short id is whom the book knows.
+#[test]
+fn s8_whoever_is_named_by_an_id_that_the_book_knows_must_have_that_key() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("a", "a");
+    bob.run(&["push", "a", &node.at()]).done();
+    // The book as it were if alice had the other key that begins like this one.
+    let book = fs::read_to_string(bob.path(".config/ftx/peers.toml")).unwrap();
+    let id = node.up["id"].as_str().unwrap();
+    let (last, other) = (&id[id.len() - 2..], if id.ends_with("aa") { "ba" } else { "aa" });
+    let ground = format!("{}{other}", id.strip_suffix(last).unwrap());
+    fs::write(bob.path(".config/ftx/peers.toml"), book.replace(id, &ground)).unwrap();
+    for target in [format!("{}~{}", alice.name(), node.short()), format!("~{}", node.short()), node.at()] {
+        let ran = bob.run(&["push", "a", &target, "--retry", "0"]).exits(6);
+        assert!(ran.failure().contains("key") || ran.failure().contains("address"), "{target}: {ran:?}");
+    }
+    assert_eq!(alice.tree("inbox"), ["a"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn s8_a_hub_with_another_key_is_not_joined_and_hears_no_proof() {
+    let mut hub = crate::house::hub::Hub::start();
+    let anna = Home::new("anna");
+    hub.join(&anna, "anna", "member");
+    hub.stop().done();
+    fs::remove_file(hub.path(".ftx/key")).unwrap();
+    hub.restart();
+    let code = anna.write("code", hub.invite(&[]));
+    let told = anna.run(&["join", &hub.at(""), "--code-file", code.to_str().unwrap()]).exits(6).failure();
+    assert!(told.contains("another key") && told.contains("ftx forget"), "{told}");
+    anna.write("a", "a");
+    anna.run(&["push", "a", &hub.at("shared")]).exits(6);
+    assert!(hub.events("joined").is_empty() && hub.events("join_refused").is_empty());
+}
