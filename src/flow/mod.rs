@@ -2,6 +2,7 @@
 //! what happens is told as values.
 
 pub mod ask;
+pub mod code;
 pub mod consent;
 pub mod fault;
 mod frames;
