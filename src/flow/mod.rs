@@ -6,6 +6,7 @@ pub mod code;
 pub mod consent;
 pub mod fault;
 mod frames;
+pub mod give;
 pub mod greet;
 pub mod handed_in;
 mod hear;
