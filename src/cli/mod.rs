@@ -28,6 +28,7 @@ pub mod redial;
 pub mod report;
 pub mod rm;
 pub mod signal;
+pub mod sources;
 pub mod trust;
 pub mod ui;
 pub mod up;
