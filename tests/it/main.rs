@@ -17,7 +17,11 @@ mod demo;
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
+#[cfg(unix)]
+mod give;
 mod hostile;
+#[cfg(unix)]
+mod hostile_giving;
 mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;

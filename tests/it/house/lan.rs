@@ -102,6 +102,11 @@ impl Lan {
         self.command(host, home, args).end()
     }
 
+    /// Starts a command on a host.
+    pub(crate) fn start(&self, host: u32, home: &Home, args: &[&str]) -> Process {
+        self.command(host, home, args)
+    }
+
     /// Runs a node on a host.
     pub(crate) fn up(&self, host: u32, home: &Home, args: &[&str]) -> Node {
         let args: Vec<&str> = ["up", "--dir", "inbox"].iter().chain(args).copied().collect();
