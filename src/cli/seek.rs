@@ -91,9 +91,9 @@ async fn try_one(context: &Context, addresses: &[SocketAddr], code: &Code, conne
                     .hint("tell whoever gives, and have them make a new code"),
             )
         }
-        Err(FlowFault::Theirs(fault)) => {
+        Err(FlowFault::Theirs(fault)) if fault.kind == FaultKind::NotPermitted => {
             let failure = Failure::new(Exit::NotPermitted, format!("{shown}: {fault}"));
-            Tried::No(failure.cause("it was misheard, or is another giver's").hint("ask for the code, then: ftx take"))
+            Tried::No(failure.hint("ask whoever gives for the code again, then type: ftx take"))
         }
         Err(fault) if matches!(fault.kind(), FaultKind::Lost | FaultKind::TimedOut) => {
             Tried::Unreached(Failure::flow(&shown, &fault))

@@ -258,6 +258,30 @@ fn what_is_there_already_stays() {
     assert_eq!((bob.read("notes"), bob.read("notes (1)")), (b"old".to_vec(), b"a new one".to_vec()));
 }
 
+/// A code says who somebody is, but gives nobody another's name, and lets nobody in who is blocked.
+#[test]
+fn s8_a_code_does_not_pin_a_known_name_to_another_key() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let other = Home::named(alice.name());
+    for home in [&alice, &other] {
+        home.write("notes", "n");
+        let giving = Giving::hidden(home, &["notes"]);
+        let taken = take(&bob, &giving.code, &["--from", &giving.at()]).done();
+        assert_eq!(taken.err.contains("is in your address book"), std::ptr::eq(home, &other), "{taken:?}");
+        giving.ends(0);
+    }
+    let book = String::from_utf8(bob.read(".config/ftx/peers.toml")).unwrap();
+    assert_eq!(book.matches("name = ").count(), 1, "{book}");
+
+    for (who, home, told) in [(&bob, &alice, "is blocked"), (&alice, &bob, "you are blocked there")] {
+        who.run(&["block", home.name()]).done();
+        let giving = Giving::hidden(&alice, &["notes"]);
+        let failure = take(&bob, &giving.code, &["--from", &giving.at()]).exits(6).failure();
+        assert!(failure.contains(told), "{failure}");
+        who.run(&["forget", home.name()]).done();
+    }
+}
+
 #[test]
 fn nobody_waits_for_ever() {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));
