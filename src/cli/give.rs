@@ -1,7 +1,7 @@
 //! `ftx give`: hand something over to whoever types a code.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,9 @@ pub struct Give {
 /// # Errors
 /// See [`Failure`]; exit 10 where the code was burnt, 11 where nobody took it in time.
 pub async fn run(context: &Arc<Context>, command: Give) -> Result<Exit, Failure> {
+    if command.code_file.as_deref() == Some(Path::new("-")) && command.paths.iter().any(|path| path == "-") {
+        return Err(Failure::new(Exit::Usage, "standard input can be one file only"));
+    }
     let source = command.what.source(&command.paths, EXAMPLE)?.withholding(&context.state.key_file());
     let names: Vec<String> = source.names().take(4).map(ToString::to_string).collect();
     let more = if source.names().count() > 3 { " …" } else { "" };

@@ -78,6 +78,10 @@ async fn try_one(context: &Context, addresses: &[SocketAddr], code: &Code, conne
     let reached = match reach_at(context, addresses, None, &shown).await {
         Ok(reached) => reached,
         Err(failure) if matches!(failure.exit, Exit::Unreachable | Exit::TimedOut) => return Tried::Unreached(failure),
+        // Our own key: who types both.
+        Err(failure) if failure.exit == Exit::Usage => {
+            return Tried::No(failure.hint("type ftx take on the other machine, or as another user of this one"));
+        }
         Err(failure) => return Tried::No(failure),
     };
     let shown = reached.shown.clone();

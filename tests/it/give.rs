@@ -330,6 +330,7 @@ fn s10_a_code_comes_at_a_prompt_or_from_a_file_only() {
     }
     assert!(bob.run(&["give", "nowhere"]).exits(1).failure().contains("nowhere"));
     bob.run(&["give"]).exits(2);
+    bob.run(&["give", "-", "--code-file", "-"]).exits(2);
     let only = bob.run_plain(&["give", "code", "-q", "--wait", "1"]).exits(11);
     assert_eq!(only.out.split('-').count(), 4, "{only:?}");
 }
