@@ -30,6 +30,8 @@
 //!   written by [`disk::writer`], put into place by `disk::settle`
 //! * at a hub: permitted by [`hub::space`], given room by [`hub::quota`], what gives way kept and all of it
 //!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
+//! * handed over by a code instead: typed: [`cli::give`] and [`cli::take`]; found: [`find::givers`]; both sides
+//!   prove the code: [`flow::give`]; tries counted: [`node::giver`]; then as a pull
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 
 #![forbid(unsafe_code)]

@@ -13,7 +13,7 @@ use super::outcome::{Exit, Failure, of_summary};
 use super::plan;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::receivers::Receiver;
-use super::redial::{Connecting, Redial};
+use super::redial::{Again, Connecting, Redial};
 use super::report;
 use super::ui::bars;
 use crate::base::book::Trust;
@@ -83,7 +83,7 @@ impl<'a> Dialled<'a> {
     ) -> Result<Delivered, Failure> {
         let Self { context, receiver, mut reached, peer, shown } = self;
         let address = reached.address;
-        let mut redial = Redial::new(context, &receiver.peer, &reached, delivery.connecting);
+        let mut redial = Redial::new(context, Again::Named(&receiver.peer), peer.id(), delivery.connecting);
         let begun = Begun::now();
         let sent = loop {
             let fault = match attempt(context, (receiver, reached), delivery, (transfer, progress), &begun).await {

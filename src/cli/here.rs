@@ -27,6 +27,7 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     printer.note("");
     printer.note("  ftx up                 be visible here, and receive");
     printer.note(&format!("  ftx push FILE {example}     send a file"));
+    printer.note("  ftx give FILE          hand it over by a code, to whoever types ftx take");
     printer.note("  ftx help               everything else");
     Ok(Exit::Done)
 }

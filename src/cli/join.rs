@@ -155,8 +155,11 @@ impl Files {
     }
 }
 
-/// The first line of a file.
-fn read(file: PathBuf) -> Result<Zeroizing<String>, Failure> {
+/// The first line of a file, or of standard input.
+///
+/// # Errors
+/// Exit 2 where there is none.
+pub(super) fn read(file: PathBuf) -> Result<Zeroizing<String>, Failure> {
     let shown = file.to_string_lossy();
     let mut text = Zeroizing::new(String::with_capacity(LONGEST + 2));
     let read = if file == Path::new("-") {

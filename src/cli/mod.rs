@@ -7,6 +7,7 @@ pub mod context;
 pub mod deliver;
 pub mod demo;
 pub mod find;
+pub mod give;
 pub mod handed_in;
 pub mod here;
 pub mod hub;
@@ -28,7 +29,10 @@ pub mod receivers;
 pub mod redial;
 pub mod report;
 pub mod rm;
+mod seek;
 pub mod signal;
+pub mod sources;
+pub mod take;
 pub mod trust;
 pub mod ui;
 pub mod up;
@@ -117,6 +121,8 @@ pub enum Command {
     Peers(peers::Peers),
     Push(push::Push),
     Pull(pull::Pull),
+    Give(give::Give),
+    Take(take::Take),
     Ls(ls::Ls),
     Find(find::Find),
     Mkdir(mkdir::Mkdir),
@@ -198,6 +204,8 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Peers(command)) => peers::run(&context, command).await,
         Some(Command::Push(command)) => push::run(&context, command).await,
         Some(Command::Pull(command)) => pull::run(&context, command).await,
+        Some(Command::Give(command)) => give::run(&context, command).await,
+        Some(Command::Take(command)) => take::run(&context, command).await,
         Some(Command::Ls(command)) => ls::run(&context, command).await,
         Some(Command::Find(command)) => find::run(&context, command).await,
         Some(Command::Mkdir(command)) => mkdir::run(&context, command).await,

@@ -12,7 +12,7 @@ use super::outcome::{Exit, Failure, of_all, of_summary};
 use super::plan;
 use super::rate::Rate;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
-use super::redial::{Connecting, Redial};
+use super::redial::{Again, Connecting, Redial};
 use super::report;
 use super::ui::bars;
 use crate::base::event::{Progress, Summary};
@@ -140,7 +140,7 @@ async fn from_one(
     let (peer, shown, address) = (reached.peer().clone(), reached.shown.clone(), reached.address);
     let begun = Instant::now();
     let (progress, watched) = watch::channel(Progress::default());
-    let mut redial = Redial::new(context, from, &reached, manner.connecting);
+    let mut redial = Redial::new(context, Again::Named(from), peer.id(), manner.connecting);
     let bar = bars::draw(printer, format!("← {shown}"), watched.clone());
     let received = loop {
         match attempt(context, reached, &paths, &root, (manner, &progress)).await {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use ignore::gitignore::Gitignore;
 use tokio::task::JoinSet;
 
 use super::context::Context;
@@ -14,11 +13,8 @@ use super::outcome::{Exit, Failure, of_all};
 use super::rate::Rate;
 use super::receivers::{self, Receiver};
 use super::redial::Connecting;
-use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::Name;
-use crate::base::text::PeerText;
-use crate::disk::excludes::{Excludes, Ignored};
-use crate::disk::source::{Item, Source};
+use super::sources::What;
+use crate::disk::source::Source;
 use crate::flow::outgoing::{Audience, Equality, Manner, Outgoing};
 use crate::flow::pack::Compress;
 
@@ -50,20 +46,9 @@ pub struct Push {
     /// Send to everybody who is here; no target is named then
     #[arg(long)]
     pub all: bool,
-    /// The name for what comes from standard input, or for the text
-    #[arg(long = "as", value_name = "NAME")]
-    pub rename: Option<String>,
-    /// Send this text, as a small file
-    #[arg(long, value_name = "TEXT")]
-    pub text: Option<String>,
-    /// Leave out what this glob matches, written as in a .gitignore of each folder that is sent
-    /// (repeatable)
-    #[arg(long, value_name = "GLOB")]
-    pub exclude: Vec<String>,
-    /// Leave out what git ignores, and .git: by .gitignore and .ignore files, .git/info/exclude
-    /// and core.excludesFile
-    #[arg(long)]
-    pub gitignore: bool,
+    /// What is sent besides files.
+    #[command(flatten)]
+    pub what: What,
     /// Send nothing; show what would be sent
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -167,8 +152,11 @@ fn manner(command: &Push) -> Manner {
     }
 }
 
+/// What a push looks like.
+const EXAMPLE: &str = "ftx push notes.pdf alice-laptop";
+
 fn usage(text: &str) -> Failure {
-    Failure::new(Exit::Usage, text).hint("for example: ftx push notes.pdf alice-laptop")
+    Failure::new(Exit::Usage, text).hint(format!("for example: {EXAMPLE}"))
 }
 
 /// What is to be sent, and to whom. Everything named is looked at before anybody is looked for.
@@ -180,71 +168,13 @@ fn understand(mut command: Push, private: &Path) -> Result<(receivers::To, Sourc
         let target = paths.pop().unwrap_or_default();
         receivers::To::named(target.to_str().ok_or_else(|| usage("the target is not readable text"))?)?
     };
-    if paths.is_empty() && command.text.is_none() {
+    if paths.is_empty() && command.what.text.is_none() {
         return Err(usage(match to {
             receivers::To::All => "what is to be sent is missing",
             receivers::To::Named(_) => "one name alone: what is to be sent, or to whom, is missing",
         }));
     }
-    Ok((to, source(&paths, command)?.withholding(private)))
-}
-
-fn source(paths: &[OsString], command: Push) -> Result<Source, Failure> {
-    let name = |otherwise: &str| match &command.rename {
-        Some(name) => Name::parse(name).map_err(|fault| usage(&format!("--as: {fault}"))),
-        None => Ok(Name::from_local(otherwise).0),
-    };
-    let mut items = Vec::with_capacity(paths.len() + 1);
-    let (mut missing, mut unreadable) = (Vec::new(), Vec::new());
-    for path in paths {
-        if path == "-" {
-            items.push(Item::Stdin { name: name("stdin")? });
-            continue;
-        }
-        match Item::named(Path::new(path)) {
-            Ok(item) => items.push(item),
-            Err(fault) if fault.kind == FaultKind::Disk => unreadable.push((path, fault)),
-            Err(fault) => missing.push((path, fault)),
-        }
-    }
-    let nothing = items.is_empty() && command.text.is_none();
-    if !missing.is_empty() || nothing {
-        let exit = if missing.is_empty() { Exit::Disk } else { Exit::Other };
-        let all = missing.iter().chain(&unreadable);
-        let all: Vec<String> = all.map(|(path, fault)| format!("{}: {fault}", Path::new(path).display())).collect();
-        return Err(Failure::new(exit, all.join("; ")).cause("nothing was sent").hint("check the names and try again"));
-    }
-    if let Some(text) = &command.text {
-        items.push(Item::Text { name: name("text.txt")?, bytes: Arc::from(text.clone().into_bytes()) });
-    }
-    if command.rename.is_some() && items.iter().all(|item| matches!(item, Item::Path { .. })) {
-        return Err(usage("--as names what comes from standard input, or a text; files keep their names"));
-    }
-    if items.iter().filter(|item| matches!(item, Item::Stdin { .. })).count() > 1 {
-        return Err(usage("standard input can be sent once only"));
-    }
-    // The receiver is told of these, too, and where they are is none of its business.
-    let unreadable = unreadable.into_iter().map(|(path, fault)| {
-        let own = Path::new(path).file_name().unwrap_or(path);
-        Fault::new(fault.kind, format!("{}: {fault}", PeerText::new(own.to_string_lossy())))
-    });
-    let source = Source::new(items).without(unreadable.collect()).excluding(excludes(&command)?);
-    if source.names().next().is_none() {
-        return Err(Failure::new(Exit::Other, "--exclude leaves out everything that is named; nothing was sent"));
-    }
-    Ok(source)
-}
-
-fn excludes(command: &Push) -> Result<Excludes, Failure> {
-    Excludes::new(&command.exclude, ignored(command.gitignore)).map_err(|fault| {
-        Failure::new(Exit::Usage, format!("--exclude: {fault}")).hint("for example: --exclude '*.o' --exclude target/")
-    })
-}
-
-/// What `--gitignore` stands for. Where git has a list for this user is read here: it depends on
-/// the home folder.
-fn ignored(gitignore: bool) -> Ignored {
-    if gitignore { Ignored::LeftOut(Gitignore::global().0) } else { Ignored::Sent }
+    Ok((to, command.what.source(&paths, EXAMPLE)?.withholding(private)))
 }
 
 #[cfg(test)]

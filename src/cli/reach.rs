@@ -1,6 +1,7 @@
 //! From what was typed to a greeted peer: find it, dial it, make sure who it is.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -52,6 +53,23 @@ impl Reached {
     }
 }
 
+/// Dials and greets whoever is at one of these addresses: `expected`, or anybody but this node itself. By what
+/// name is not looked at.
+///
+/// # Errors
+/// As for [`reach`].
+pub async fn reach_at(
+    context: &Context,
+    addresses: &[SocketAddr],
+    expected: Option<PeerId>,
+    shown: &str,
+) -> Result<Reached, Failure> {
+    let link = dial(&context.tls, addresses, expected).await;
+    let link = link.map_err(|(at, fault)| unreachable(shown, at, &fault))?;
+    let reached = greet(context, link, shown).await?;
+    if reached.trust == Trust::Blocked { Err(blocked(&reached)) } else { Ok(reached) }
+}
+
 /// Finds, dials and greets a peer.
 ///
 /// # Errors
@@ -61,24 +79,15 @@ pub async fn reach(context: &Context, peer: &PeerRef) -> Result<Reached, Failure
     let book = context.book()?;
     let link = match peer {
         PeerRef::Name(_) | PeerRef::Id { .. } => Seek::new(context, &book, peer).run().await?,
-        PeerRef::Address { ip, zone, port } => {
-            let addresses = ports(*port).map(|port| address(*ip, zone.as_deref(), port)).collect::<Vec<_>>();
-            dial_address(context, peer, &addresses).await?
+        PeerRef::Address { .. } | PeerRef::Host { .. } => {
+            dial_address(context, peer, &addresses_at(peer, PORTS).await?).await?
         }
-        PeerRef::Host { host, port } => dial_address(context, peer, &resolve(host, *port).await?).await?,
     };
-    let (address, id) = (link.address, link.peer.id());
-    context.printer.detail(&format!("reached {} at {address}", id.short()));
-    let proof = Proof { peer: link.peer, exporter: link.exporter };
-    let greeted = Greeted::dialled(link.stream, proof, &context.me).await;
-    let greeted = greeted.map_err(|fault| Failure::flow(&peer.to_string(), &fault))?;
-    let name = &greeted.peer().name;
-    let shown = name.to_string();
-    if book.trust(&id) == Trust::Blocked {
-        return Err(Failure::new(Exit::Identity, format!("{shown}~{} is blocked", id.short()))
-            .cause("you blocked it earlier")
-            .hint(format!("to undo that, type: ftx forget {}~{}", name, id.short())));
+    let reached = greet(context, link, &peer.to_string()).await?;
+    if reached.trust == Trust::Blocked {
+        return Err(blocked(&reached));
     }
+    let (name, id) = (&reached.peer().name, reached.peer().id());
     let known = match peer {
         // Whoever names an id says whom they mean. But another key can be made to begin like it.
         PeerRef::Id { .. } => {
@@ -87,9 +96,27 @@ pub async fn reach(context: &Context, peer: &PeerRef) -> Result<Reached, Failure
         _ => book.impersonated(name.as_raw(), &id).map(|(known, _)| known),
     };
     if let Some(known) = known {
-        return Err(other_key(&shown, &known, &id));
+        return Err(other_key(&reached.shown, &known, &id));
     }
-    Ok(Reached { trust: book.trust(&id), greeted, address, shown })
+    Ok(reached)
+}
+
+/// Greets whoever was dialled as `typed`.
+async fn greet(context: &Context, link: Link, typed: &str) -> Result<Reached, Failure> {
+    let (address, id) = (link.address, link.peer.id());
+    context.printer.detail(&format!("reached {} at {address}", id.short()));
+    let proof = Proof { peer: link.peer, exporter: link.exporter };
+    let greeted = Greeted::dialled(link.stream, proof, &context.me).await;
+    let greeted = greeted.map_err(|fault| Failure::flow(typed, &fault))?;
+    let shown = greeted.peer().name.to_string();
+    Ok(Reached { trust: context.book()?.trust(&id), greeted, address, shown })
+}
+
+fn blocked(reached: &Reached) -> Failure {
+    let (name, id) = (&reached.shown, reached.peer().id());
+    Failure::new(Exit::Identity, format!("{name}~{} is blocked", id.short()))
+        .cause("you blocked it earlier")
+        .hint(format!("to undo that, type: ftx forget {name}~{}", id.short()))
 }
 
 /// Who in the book is meant.
@@ -131,8 +158,17 @@ pub fn note_met(context: &Context, peer: &Peer, address: SocketAddr) {
     }
 }
 
-fn ports(given: Option<u16>) -> impl Iterator<Item = u16> {
-    given.map_or(PORTS, |port| port..=port)
+/// Where somebody is who is named by an address or a host name: at its port, or at any of `ports`.
+///
+/// # Errors
+/// Exit 3 where there is no such host; 2 where the name is of another sort.
+pub async fn addresses_at(peer: &PeerRef, ports: RangeInclusive<u16>) -> Result<Vec<SocketAddr>, Failure> {
+    let at = |port: &Option<u16>| port.map_or(ports.clone(), |port| port..=port);
+    match peer {
+        PeerRef::Address { ip, zone, port } => Ok(at(port).map(|port| address(*ip, zone.as_deref(), port)).collect()),
+        PeerRef::Host { host, port } => resolve(host, at(port)).await,
+        PeerRef::Name(_) | PeerRef::Id { .. } => Err(Failure::new(Exit::Usage, format!("{peer} is no address"))),
+    }
 }
 
 fn address(ip: IpAddr, zone: Option<&str>, port: u16) -> SocketAddr {
@@ -151,15 +187,15 @@ fn scope_of(name: &str) -> Option<u32> {
     interfaces.into_iter().find(|interface| interface.name == name)?.index
 }
 
-async fn resolve(host: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Failure> {
-    let first = ports(port).next().unwrap_or(0);
+async fn resolve(host: &str, ports: RangeInclusive<u16>) -> Result<Vec<SocketAddr>, Failure> {
+    let first = *ports.start();
     let unknown = || {
         Failure::new(Exit::NotFound, format!("no machine has the host name {host}"))
             .hint("ftx peers shows who is here and under which name")
     };
     let found = timeout(RESOLVE, tokio::net::lookup_host((host, first))).await.map_err(|_| unknown())?;
     let found: Vec<SocketAddr> = found.map_err(|_| unknown())?.collect();
-    let all = ports(port).flat_map(|port| found.iter().map(move |a| SocketAddr::new(a.ip(), port)));
+    let all = ports.flat_map(|port| found.iter().map(move |a| SocketAddr::new(a.ip(), port)));
     let all: Vec<_> = all.collect();
     if all.is_empty() { Err(unknown()) } else { Ok(all) }
 }

@@ -1,5 +1,6 @@
 //! A peer that was lost in the middle is dialled again, as long as it answers somewhere.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
-use super::reach::{Reached, reach};
+use super::reach::{Reached, reach, reach_at};
 use crate::base::event::{Progress, Stage};
 use crate::base::fault::FaultKind;
 use crate::base::id::PeerId;
@@ -54,11 +55,20 @@ impl Connecting {
     }
 }
 
+/// Where a peer is looked for when it is dialled again.
+#[derive(Debug)]
+pub enum Again<'a> {
+    /// Wherever it is found under its name.
+    Named(&'a PeerRef),
+    /// Where it was: it has no name that others find it by.
+    At(SocketAddr),
+}
+
 /// The patience with one peer.
 #[derive(Debug)]
 pub struct Redial<'a> {
     context: &'a Context,
-    peer: &'a PeerRef,
+    again: Again<'a>,
     id: PeerId,
     retry: Duration,
     /// When it is given up, if nothing moves before.
@@ -71,9 +81,9 @@ pub struct Redial<'a> {
 
 impl<'a> Redial<'a> {
     /// Patience with a peer that has been reached.
-    pub fn new(context: &'a Context, peer: &'a PeerRef, reached: &Reached, connecting: Connecting) -> Self {
+    pub fn new(context: &'a Context, again: Again<'a>, id: PeerId, connecting: Connecting) -> Self {
         let retry = Duration::from_secs(connecting.retry);
-        Self { context, peer, id: reached.peer().id(), retry, until: None, safe: 0, moved: 0 }
+        Self { context, again, id, retry, until: None, safe: 0, moved: 0 }
     }
 
     /// Reaches the peer again, after the conversation with it ended with `fault`.
@@ -112,7 +122,7 @@ impl<'a> Redial<'a> {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
             let reached = tokio::select! {
-                reached = reach(self.context, self.peer) => reached,
+                reached = self.reach(shown) => reached,
                 () = self.context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
             };
             match reached {
@@ -131,6 +141,13 @@ impl<'a> Redial<'a> {
             }
         }
         Err(failure)
+    }
+
+    async fn reach(&self, shown: &str) -> Result<Reached, Failure> {
+        match &self.again {
+            Again::Named(peer) => reach(self.context, peer).await,
+            Again::At(address) => reach_at(self.context, &[*address], None, shown).await,
+        }
     }
 }
 

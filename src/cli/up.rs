@@ -17,7 +17,7 @@ use super::ui::prompt::Keyboard;
 use super::visible::{self, Visible};
 use crate::base::fault::Fault;
 use crate::disk::root::{Conflict, Root};
-use crate::find::Announcement;
+use crate::find::{Announcement, Kind};
 use crate::flow::stop::Stopper;
 use crate::flow::underway::Underway;
 use crate::node::policy::{Accept, Person, Policy};
@@ -123,6 +123,7 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
         events,
     });
     let announcement = Announcement {
+        kind: Kind::Node,
         id: context.me.key.public().id(),
         name: context.me.name.clone(),
         role: context.me.role,

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::Interfaces;
 use super::record::{self, Record};
+use super::{Interfaces, Kind};
 use crate::base::id::{PeerId, Role};
 
 /// Without an announcement sent for so long, something is wrong with port 5353.
@@ -25,6 +25,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 /// What a node says about itself.
 #[derive(Debug, Clone)]
 pub struct Announcement {
+    /// As what.
+    pub kind: Kind,
     /// Who it is.
     pub id: PeerId,
     /// Its display name; what is longer than 64 bytes is cut.
@@ -58,7 +60,7 @@ impl Announcement {
         let instance = record::instance(record.name.as_raw(), &self.id);
         let fields = record.fields();
         let mut info =
-            ServiceInfo::new(record::SERVICE, &instance, &record::host(&self.id), "", self.port, &fields[..])?
+            ServiceInfo::new(self.kind.service(), &instance, &record::host(&self.id), "", self.port, &fields[..])?
                 .enable_addr_auto();
         // The name has 40 bits of a key's hash in it: RFC 6762 §8.1 allows not to ask whether it is
         // taken. Visible in 11 ms instead of 929, and never renamed.
@@ -204,7 +206,15 @@ mod tests {
 
     fn announcement(name: &str) -> Announcement {
         let id = PeerId::of_public_key(&[1; 32]);
-        Announcement { id, name: name.into(), role: Role::Peer, version: 1, port: 23547, accept: "ask" }
+        Announcement {
+            kind: Kind::Node,
+            id,
+            name: name.into(),
+            role: Role::Peer,
+            version: 1,
+            port: 23547,
+            accept: "ask",
+        }
     }
 
     #[test]

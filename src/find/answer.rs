@@ -12,7 +12,7 @@ use simple_dns::{
 };
 
 use super::record::{self, Record};
-use super::{How, Sighting, best_first};
+use super::{How, Kind, Sighting, best_first};
 
 /// Largest packet of mDNS (RFC 6762 §17).
 pub const MAX_PACKET: usize = 9000;
@@ -31,26 +31,26 @@ pub enum Ask {
 }
 
 /// The packet that asks `what`.
-pub fn question(what: &[Ask]) -> Option<Vec<u8>> {
+pub fn question(kind: Kind, what: &[Ask]) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(0);
     for ask in what {
         let (labels, types): (Vec<Label<'_>>, &[TYPE]) = match ask {
-            Ask::Everyone => (service_labels().collect(), &[TYPE::PTR]),
+            Ask::Everyone => (service_labels(kind).collect(), &[TYPE::PTR]),
             Ask::Instance(instance) => {
                 let first = Label::new_unchecked(instance.as_slice());
-                (std::iter::once(first).chain(service_labels()).collect(), &[TYPE::SRV, TYPE::TXT])
+                (std::iter::once(first).chain(service_labels(kind)).collect(), &[TYPE::SRV, TYPE::TXT])
             }
         };
-        for &kind in types {
+        for &of in types {
             let name = Name::new_with_labels(&labels);
-            packet.questions.push(Question::new(name, QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
+            packet.questions.push(Question::new(name, QTYPE::TYPE(of), QCLASS::CLASS(CLASS::IN), false));
         }
     }
     packet.build_bytes_vec_compressed().ok()
 }
 
-fn service_labels<'a>() -> impl Iterator<Item = Label<'a>> {
-    record::SERVICE.trim_end_matches('.').split('.').map(|l| Label::new_unchecked(l.as_bytes()))
+fn service_labels<'a>(kind: Kind) -> impl Iterator<Item = Label<'a>> {
+    kind.service().trim_end_matches('.').split('.').map(|l| Label::new_unchecked(l.as_bytes()))
 }
 
 /// What a packet says.
@@ -64,8 +64,9 @@ pub struct Heard {
     pub incomplete: Vec<Vec<u8>>,
 }
 
-/// Reads a packet that came from `source`. What is no answer, or no packet of DNS, says nothing.
-pub fn hear(bytes: &[u8], source: SocketAddr) -> Heard {
+/// Reads a packet that came from `source`, for what it says of this kind. What is no answer, or no packet of
+/// DNS, says nothing.
+pub fn hear(kind: Kind, bytes: &[u8], source: SocketAddr) -> Heard {
     let mut heard = Heard::default();
     if !is_bounded(bytes) {
         return heard;
@@ -77,7 +78,7 @@ pub fn hear(bytes: &[u8], source: SocketAddr) -> Heard {
         return heard;
     }
     let records = packet.answers.iter().chain(&packet.name_servers).chain(&packet.additional_records);
-    let records = Records::collect(records);
+    let records = Records::collect(kind, records);
     for (key, instance) in &records.instances {
         if records.is_goodbye(key) {
             heard.gone.extend(record::short_id(instance).map(str::to_ascii_lowercase));
@@ -112,10 +113,10 @@ fn key(name: &Name<'_>) -> Key {
 }
 
 /// The first label of a name of our service type.
-fn instance_label(name: &Name<'_>) -> Option<Vec<u8>> {
+fn instance_label(kind: Kind, name: &Name<'_>) -> Option<Vec<u8>> {
     let (first, rest) = name.get_labels().split_first()?;
-    let same = rest.len() == service_labels().count()
-        && rest.iter().zip(service_labels()).all(|(a, b)| a.as_ref().eq_ignore_ascii_case(b.as_ref()));
+    let same = rest.len() == service_labels(kind).count()
+        && rest.iter().zip(service_labels(kind)).all(|(a, b)| a.as_ref().eq_ignore_ascii_case(b.as_ref()));
     (same && record::short_id(first.as_ref()).is_some()).then(|| first.as_ref().to_vec())
 }
 
@@ -136,15 +137,15 @@ struct Records {
 }
 
 impl Records {
-    fn collect<'a, 'b: 'a>(list: impl Iterator<Item = &'a ResourceRecord<'b>>) -> Self {
+    fn collect<'a, 'b: 'a>(kind: Kind, list: impl Iterator<Item = &'a ResourceRecord<'b>>) -> Self {
         let mut all = Self::default();
         for one in list {
-            all.take(one);
+            all.take(kind, one);
         }
         all
     }
 
-    fn take(&mut self, one: &ResourceRecord<'_>) {
+    fn take(&mut self, kind: Kind, one: &ResourceRecord<'_>) {
         let name = if let RData::PTR(target) = &one.rdata { &target.0 } else { &one.name };
         let address = match &one.rdata {
             RData::A(a) => Some(IpAddr::V4(Ipv4Addr::from_bits(a.address))),
@@ -158,7 +159,7 @@ impl Records {
             }
             return;
         }
-        let Some(instance) = instance_label(name) else {
+        let Some(instance) = instance_label(kind, name) else {
             return;
         };
         let key = key(name);

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{self, Ask};
-use super::{Interfaces, News, Sighting};
+use super::{Interfaces, Kind, News, Sighting};
 
 const PORT: u16 = 5353;
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -37,20 +37,22 @@ const MAX_PER_INTERFACE: usize = 4;
 /// What to ask: `first` the first time, `then` from the second time on.
 #[derive(Debug, Clone)]
 pub(super) struct Questions {
+    kind: Kind,
     first: Option<Vec<u8>>,
     then: Option<Vec<u8>>,
 }
 
 impl Questions {
-    /// Asks for all nodes; before that, for the one with this instance name alone.
-    pub(super) fn new(instance: Option<&str>) -> Self {
-        let everyone = answer::question(&[Ask::Everyone]);
+    /// Asks for all of a kind; before that, for the one with this instance name alone.
+    pub(super) fn new(kind: Kind, instance: Option<&str>) -> Self {
+        let everyone = answer::question(kind, &[Ask::Everyone]);
         let Some(instance) = instance else {
-            return Self { first: everyone.clone(), then: everyone };
+            return Self { kind, first: everyone.clone(), then: everyone };
         };
         let one = Ask::Instance(instance.as_bytes().to_vec());
         // Who has a new name since it was met answers to the pointer only.
-        Self { first: answer::question(std::slice::from_ref(&one)), then: answer::question(&[one, Ask::Everyone]) }
+        let first = answer::question(kind, std::slice::from_ref(&one));
+        Self { kind, first, then: answer::question(kind, &[one, Ask::Everyone]) }
     }
 }
 
@@ -136,7 +138,7 @@ impl Voice {
                     Ok((length, source)) => {
                         errors = 0;
                         let packet = buffer.get(..length).unwrap_or_default();
-                        if self.hear(packet, source, &interfaces, &news, &mut followed).await.is_err() {
+                        if self.hear(packet, source, (questions.kind, &interfaces), &news, &mut followed).await.is_err() {
                             return;
                         }
                     }
@@ -155,7 +157,7 @@ impl Voice {
         &self,
         packet: &[u8],
         source: SocketAddr,
-        interfaces: &Interfaces,
+        (kind, interfaces): (Kind, &Interfaces),
         news: &mpsc::Sender<News>,
         followed: &mut HashSet<Vec<u8>>,
     ) -> Result<(), mpsc::error::SendError<News>> {
@@ -163,7 +165,7 @@ impl Voice {
         if !interfaces.on_link(source.ip()) {
             return Ok(());
         }
-        let heard = answer::hear(packet, source);
+        let heard = answer::hear(kind, packet, source);
         for sighting in heard.sightings {
             news.send((self.tell)(sighting)).await?;
         }
@@ -174,7 +176,7 @@ impl Voice {
             heard.incomplete.into_iter().filter(|i| followed.len() < MAX_FOLLOW_UPS && followed.insert(i.clone()));
         let fresh: Vec<Ask> = fresh.take(16).map(Ask::Instance).collect();
         if !fresh.is_empty() {
-            self.say(answer::question(&fresh).as_deref()).await;
+            self.say(answer::question(kind, &fresh).as_deref()).await;
         }
         Ok(())
     }

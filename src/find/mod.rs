@@ -11,6 +11,7 @@
 //! | `sweep` | asks there |
 //! | [`search`] | the ladder of all these for one command |
 //! | [`watch`] | who comes and goes while a node runs |
+//! | [`givers`] | who hands something over by a code just now |
 //!
 //! Everything here is a hint. A [`Sighting`] says where somebody who claims an id may be reached;
 //! who it is, only the TLS key says, after connecting and before anything is sent.
@@ -18,6 +19,7 @@
 pub mod announce;
 pub mod answer;
 mod ask;
+pub mod givers;
 pub mod interfaces;
 pub mod probe;
 pub mod record;
@@ -32,6 +34,7 @@ use crate::base::id::{PeerId, Role};
 use crate::base::text::PeerText;
 
 pub use announce::{AnnounceFault, Announcement, Announcer};
+pub use givers::Givers;
 pub use interfaces::{Interface, Interfaces};
 pub use probe::Responder;
 pub use search::{Search, Wanted, survey};
@@ -41,10 +44,48 @@ pub use watch::{Change, Watch};
 pub const PORT: u16 = 23547;
 /// The ports a node tries in turn where [`PORT`] is taken.
 pub const PORTS: RangeInclusive<u16> = PORT..=PORT + 7;
+/// The ports of whoever hands something over by a code, TCP and UDP: beside those of nodes, so that neither
+/// takes the other's.
+pub const GIVING_PORTS: RangeInclusive<u16> = PORT + 8..=PORT + 15;
 /// Most peers remembered at once; a flood of made-up ones must not fill the memory.
 pub const MAX_PEERS: usize = 1024;
 /// Most addresses remembered of one peer.
 pub const MAX_ADDRESSES: usize = 8;
+
+/// Who announces itself, and who is looked for: neither sort sees the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A node, as `ftx peers` shows it.
+    Node,
+    /// Whoever hands something over by a code, as long as that lasts. It has no name, only a number.
+    Giver,
+}
+
+impl Kind {
+    /// The service type of mDNS.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Node => record::SERVICE,
+            Self::Giver => record::GIVING,
+        }
+    }
+
+    /// The layout of its UDP probes.
+    fn layout(self) -> u8 {
+        match self {
+            Self::Node => 1,
+            Self::Giver => 2,
+        }
+    }
+
+    /// Where it listens.
+    fn ports(self) -> RangeInclusive<u16> {
+        match self {
+            Self::Node => PORTS,
+            Self::Giver => GIVING_PORTS,
+        }
+    }
+}
 
 /// How a peer was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 0–3 | `ftx?` |
-//! | 4 | layout, 1 |
+//! | 4 | layout: 1 is for nodes, 2 for whoever hands something over by a code |
 //! | 5–7 | 0 |
 //! | 8–15 | nonce: random, returned in the answer |
 //! | 16–383 | 0: the answer is never longer than the question, so nobody is flooded in another's name |
@@ -15,7 +15,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 0–3 | `ftx!` |
-//! | 4 | layout, 1 |
+//! | 4 | the request's layout |
 //! | 5 | 0 |
 //! | 6–7 | TCP port |
 //! | 8–15 | the request's nonce |
@@ -32,14 +32,13 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::Interfaces;
 use super::announce::Announcement;
 use super::record::Record;
+use super::{Interfaces, Kind};
 
 /// Bytes of a request, and the most of an answer.
 pub const LENGTH: usize = 384;
 const HEAD: usize = 18;
-const LAYOUT: u8 = 1;
 /// Answers a second, to all and to one address. A broadcast asks eight ports, several nodes of one
 /// machine ask from one address.
 const MAX_ANSWERS: u32 = 50;
@@ -49,23 +48,23 @@ const MAX_ANSWERS_EACH: u32 = 16;
 pub type Nonce = [u8; 8];
 
 /// The packet that asks.
-pub fn request(nonce: Nonce) -> [u8; LENGTH] {
+pub fn request(kind: Kind, nonce: Nonce) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[..4].copy_from_slice(b"ftx?");
-    bytes[4] = LAYOUT;
+    bytes[4] = kind.layout();
     bytes[8..16].copy_from_slice(&nonce);
     bytes
 }
 
 /// The nonce of a question; `None` where the packet is none.
-pub fn parse_request(bytes: &[u8]) -> Option<Nonce> {
+pub fn parse_request(kind: Kind, bytes: &[u8]) -> Option<Nonce> {
     let rest = bytes.strip_prefix(b"ftx?")?;
-    (bytes.len() == LENGTH && rest.first() == Some(&LAYOUT)).then_some(())?;
+    (bytes.len() == LENGTH && rest.first() == Some(&kind.layout())).then_some(())?;
     bytes.get(8..16)?.try_into().ok()
 }
 
-/// The answer, with a nonce of zeros; `None` where the record is too long.
-pub fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
+/// The answer without a nonce; `None` where the record is too long.
+pub fn answer(kind: Kind, record: &Record, port: u16) -> Option<Vec<u8>> {
     let mut fields = Vec::new();
     for (key, value) in record.fields() {
         let field = format!("{key}={value}");
@@ -73,7 +72,7 @@ pub fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
         fields.extend_from_slice(field.as_bytes());
     }
     let mut bytes = Vec::from(*b"ftx!");
-    bytes.extend_from_slice(&[LAYOUT, 0]);
+    bytes.extend_from_slice(&[kind.layout(), 0]);
     bytes.extend_from_slice(&port.to_be_bytes());
     bytes.extend_from_slice(&[0; 8]);
     bytes.extend_from_slice(&u16::try_from(fields.len()).ok()?.to_be_bytes());
@@ -82,13 +81,13 @@ pub fn answer(record: &Record, port: u16) -> Option<Vec<u8>> {
 }
 
 /// What an answer to the question with this nonce says: of whom, and the TCP port. `None` where it is none.
-pub fn parse_answer(bytes: &[u8], nonce: Nonce) -> Option<(Record, u16)> {
+pub fn parse_answer(kind: Kind, bytes: &[u8], nonce: Nonce) -> Option<(Record, u16)> {
     let rest = bytes.strip_prefix(b"ftx!")?;
     let port = u16::from_be_bytes(bytes.get(6..8)?.try_into().ok()?);
     let length = u16::from_be_bytes(bytes.get(16..HEAD)?.try_into().ok()?);
     let fields = bytes.get(HEAD..)?;
-    let good =
-        rest.first() == Some(&LAYOUT) && port != 0 && bytes.len() <= LENGTH && fields.len() == usize::from(length);
+    let layout = rest.first() == Some(&kind.layout());
+    let good = layout && port != 0 && bytes.len() <= LENGTH && fields.len() == usize::from(length);
     (good && bytes.get(8..16)? == nonce).then_some(())?;
     Some((Record::parse(Fields(fields))?, port))
 }
@@ -129,7 +128,7 @@ impl Responder {
 
     /// Answers neighbours with `announcement` until dropped.
     pub async fn run(self, announcement: &Announcement) {
-        let Some(mut ready) = answer(&announcement.record(), announcement.port) else {
+        let Some(mut ready) = answer(announcement.kind, &announcement.record(), announcement.port) else {
             return;
         };
         let mut limit = Limit::new();
@@ -139,7 +138,7 @@ impl Responder {
                 sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            let Some(nonce) = buffer.get(..length).and_then(parse_request) else {
+            let Some(nonce) = buffer.get(..length).and_then(|bytes| parse_request(announcement.kind, bytes)) else {
                 continue;
             };
             if self.interfaces.on_link(source.ip()) && limit.allows(source.ip(), Instant::now()) {
@@ -194,43 +193,51 @@ mod tests {
     }
 
     fn answered() -> Vec<u8> {
-        let mut bytes = answer(&record(), 23549).unwrap();
+        let mut bytes = answer(Kind::Node, &record(), 23549).unwrap();
         bytes[8..16].copy_from_slice(&NONCE);
         bytes
     }
 
     #[test]
     fn an_answer_reads_back_and_is_never_longer_than_the_question() {
-        assert_eq!(parse_request(&request(NONCE)), Some(NONCE));
-        assert_eq!(parse_answer(&answered(), NONCE), Some((record(), 23549)));
+        assert_eq!(parse_request(Kind::Node, &request(Kind::Node, NONCE)), Some(NONCE));
+        assert_eq!(parse_answer(Kind::Node, &answered(), NONCE), Some((record(), 23549)));
         let mut long = record();
         long.name = "n".repeat(super::super::record::MAX_NAME).as_str().into();
         (long.accept, long.boot) = ("a".repeat(16).as_str().into(), "b".repeat(16).as_str().into());
-        assert!(answer(&long, 1).unwrap().len() <= LENGTH);
+        assert!(answer(Kind::Node, &long, 1).unwrap().len() <= LENGTH);
     }
 
     #[test]
     fn short_requests_are_not_answered() {
-        let good = request(NONCE);
+        let good = request(Kind::Node, NONCE);
         for bad in [&good[..LENGTH - 1], &good[..16], b"", &[&good[..], b"x"].concat(), &answered()] {
-            assert_eq!(parse_request(bad), None);
+            assert_eq!(parse_request(Kind::Node, bad), None);
         }
         let mut other = good;
-        other[4] = 2;
-        assert_eq!(parse_request(&other), None);
+        other[4] = 3;
+        assert_eq!(parse_request(Kind::Node, &other), None);
+    }
+
+    #[test]
+    fn a_node_and_a_giver_do_not_answer_each_others_probes() {
+        let (node, giver) = (request(Kind::Node, NONCE), request(Kind::Giver, NONCE));
+        assert_eq!((parse_request(Kind::Node, &node), parse_request(Kind::Giver, &giver)), (Some(NONCE), Some(NONCE)));
+        assert_eq!((parse_request(Kind::Node, &giver), parse_request(Kind::Giver, &node)), (None, None));
+        assert_eq!(parse_answer(Kind::Giver, &answered(), NONCE), None);
     }
 
     #[test]
     fn answers_that_are_cut_longer_or_anothers_are_not_believed() {
         let good = answered();
-        assert_eq!(parse_answer(&good, [8; 8]), None);
+        assert_eq!(parse_answer(Kind::Node, &good, [8; 8]), None);
         for end in 0..good.len() {
-            assert_eq!(parse_answer(&good[..end], NONCE), None);
+            assert_eq!(parse_answer(Kind::Node, &good[..end], NONCE), None);
         }
-        assert_eq!(parse_answer(&[&good[..], b"x"].concat(), NONCE), None);
+        assert_eq!(parse_answer(Kind::Node, &[&good[..], b"x"].concat(), NONCE), None);
         let mut no_port = good;
         no_port[6..8].fill(0);
-        assert_eq!(parse_answer(&no_port, NONCE), None);
+        assert_eq!(parse_answer(Kind::Node, &no_port, NONCE), None);
     }
 
     #[test]
@@ -247,8 +254,8 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
-            let _ = (parse_request(&bytes), parse_answer(&bytes, NONCE));
-            let _ = parse_answer(&[&answered()[..HEAD], &bytes[..]].concat(), NONCE);
+            let _ = (parse_request(Kind::Node, &bytes), parse_answer(Kind::Node, &bytes, NONCE));
+            let _ = parse_answer(Kind::Node, &[&answered()[..HEAD], &bytes[..]].concat(), NONCE);
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::base::text::{PeerText, cut};
 
 /// The service type.
 pub const SERVICE: &str = "_ftx._tcp.local.";
+/// The service type of whoever hands something over by a code.
+pub const GIVING: &str = "_ftx-give._tcp.local.";
 /// Longest display name in a record, in bytes.
 pub const MAX_NAME: usize = 64;
 /// Longest accept mode and boot nonce, in bytes.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::ask::{Asking, Questions};
 use super::record::instance_of;
-use super::{Interfaces, MAX_PEERS, News, Sighting, sweep};
+use super::{Interfaces, Kind, MAX_PEERS, News, Sighting, sweep};
 use crate::base::book::fold;
 use crate::base::id::PeerId;
 
@@ -104,7 +104,7 @@ impl Search {
     fn climb(interfaces: Interfaces, wanted: Wanted, me: Option<PeerId>, ladder: Ladder) -> Self {
         let interfaces = Arc::new(interfaces);
         let (tell, news) = mpsc::channel(WAITING);
-        let questions = Questions::new(wanted.instance().as_deref());
+        let questions = Questions::new(Kind::Node, wanted.instance().as_deref());
         let asking = Asking::start(&interfaces, &questions, &tell);
         Self {
             start: Instant::now(),
@@ -188,9 +188,9 @@ impl Search {
     fn climb_on(&mut self) {
         let (interfaces, tell) = (Arc::clone(&self.interfaces), self.tell.clone());
         if self.step == 0 {
-            self.probes.spawn(sweep::broadcast(interfaces, tell));
+            self.probes.spawn(sweep::broadcast(Kind::Node, interfaces, tell));
         } else {
-            self.probes.spawn(sweep::sweep(interfaces, tell));
+            self.probes.spawn(sweep::sweep(Kind::Node, interfaces, tell));
         }
         self.step += 1;
     }
@@ -286,7 +286,8 @@ mod tests {
         };
         let id = PeerId::of_public_key(&uuid_key());
         let name = "find.test \\ ä".to_owned();
-        let announcement = Announcement { id, name: name.clone(), role: Role::Hub, version: 7, port: 9, accept: "ask" };
+        let (kind, role) = (Kind::Node, Role::Hub);
+        let announcement = Announcement { kind, id, name: name.clone(), role, version: 7, port: 9, accept: "ask" };
         let announcer = Announcer::start(&announcement, &lo).unwrap();
         for wanted in [Wanted::Name(name.clone()), Wanted::Instance { name, id: id.short() }] {
             let mut search = Search::start(lo.clone(), wanted.clone(), None);

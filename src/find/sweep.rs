@@ -16,51 +16,51 @@ use super::answer::sighted;
 use super::interfaces::subnet;
 use super::probe::{LENGTH, Nonce, parse_answer, request};
 use super::record::random;
-use super::{How, Interfaces, News, PORT, PORTS, Sighting};
+use super::{How, Interfaces, Kind, News, Sighting};
 
 /// How long answers are heard after the last question.
 const HEARD_FOR: Duration = Duration::from_secs(3);
 
-/// Asks the broadcast address of each subnet, on all [`PORTS`], twice.
-pub(super) async fn broadcast(interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
+/// Asks the broadcast address of each subnet, on all ports of this kind, twice.
+pub(super) async fn broadcast(kind: Kind, interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
     let each = interfaces.iter().filter(|i| !i.loopback).flat_map(|i| &i.v4).filter(|(_, prefix)| *prefix < 31);
     let rounds = each.map(|&(own, prefix)| {
         let everyone = Ipv4Addr::from_bits(own.to_bits() | u32::MAX.checked_shr(prefix.into()).unwrap_or(0));
-        (own, PORTS.map(|port| SocketAddr::from((everyone, port))).collect::<Vec<_>>())
+        (own, kind.ports().map(|port| SocketAddr::from((everyone, port))).collect::<Vec<_>>())
     });
-    ask(rounds.collect(), How::Broadcast, &interfaces, &news).await;
+    ask(rounds.collect(), (kind, How::Broadcast), &interfaces, &news).await;
 }
 
-/// Asks the addresses of the own /24 and of the neighbour table, one by one, on the fixed port,
+/// Asks the addresses of the own /24 and of the neighbour table, one by one, on the first port of this kind,
 /// once. Only for a user's command, never in the background.
-pub(super) async fn sweep(interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
+pub(super) async fn sweep(kind: Kind, interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
     let table = if cfg!(target_os = "linux") { std::fs::read_to_string("/proc/net/arp") } else { Ok(String::new()) };
     let table = neighbours(&table.unwrap_or_default());
     let each = interfaces.iter().filter(|i| !i.loopback).flat_map(|i| &i.v4);
-    let rounds = each.map(|&(own, prefix)| (own, addresses(own, prefix, &table)));
-    ask(rounds.collect(), How::Sweep, &interfaces, &news).await;
+    let rounds = each.map(|&(own, prefix)| (own, addresses(kind, own, prefix, &table)));
+    ask(rounds.collect(), (kind, How::Sweep), &interfaces, &news).await;
 }
 
-/// Asks these addresses on every one of [`PORTS`].
+/// Asks these addresses for nodes, on every port that a node may have.
 pub(super) async fn recheck(interfaces: Arc<Interfaces>, of: Vec<IpAddr>, news: mpsc::Sender<News>) {
     let each = interfaces.iter().flat_map(|i| &i.v4);
     let rounds = each.map(|&(own, prefix)| {
         let network = subnet(own, prefix);
         let near = of.iter().filter(|ip| matches!(ip, IpAddr::V4(ip) if subnet(*ip, prefix) == network));
-        (own, near.flat_map(|&ip| PORTS.map(move |port| SocketAddr::from((ip, port)))).collect())
+        (own, near.flat_map(|&ip| Kind::Node.ports().map(move |port| SocketAddr::from((ip, port)))).collect())
     });
-    ask(rounds.collect(), How::Sweep, &interfaces, &news).await;
+    ask(rounds.collect(), (Kind::Node, How::Sweep), &interfaces, &news).await;
 }
 
 /// First who is known to be there, then the others of the own /24, or of a smaller subnet.
-fn addresses(own: Ipv4Addr, prefix: u8, table: &[Ipv4Addr]) -> Vec<SocketAddr> {
+fn addresses(kind: Kind, own: Ipv4Addr, prefix: u8, table: &[Ipv4Addr]) -> Vec<SocketAddr> {
     let prefix_swept = prefix.max(24);
     let first = subnet(own, prefix_swept);
     let size = u32::MAX.checked_shr(prefix_swept.into()).unwrap_or(0);
     let near = table.iter().copied().filter(|ip| subnet(*ip, prefix) == subnet(own, prefix));
     let mut list: Vec<Ipv4Addr> = near.collect();
     list.extend((1..size).map(|i| Ipv4Addr::from_bits(first.to_bits() + i)).filter(|ip| !table.contains(ip)));
-    list.into_iter().filter(|ip| *ip != own).map(|ip| (ip, PORT).into()).collect()
+    list.into_iter().filter(|ip| *ip != own).map(|ip| (ip, *kind.ports().start()).into()).collect()
 }
 
 /// The neighbours in Linux's table that have answered before.
@@ -77,33 +77,39 @@ fn neighbours(table: &str) -> Vec<Ipv4Addr> {
 /// From each own address asks a list of others.
 async fn ask(
     rounds: Vec<(Ipv4Addr, Vec<SocketAddr>)>,
-    how: How,
+    (kind, how): (Kind, How),
     interfaces: &Arc<Interfaces>,
     news: &mpsc::Sender<News>,
 ) {
     let mut tasks = JoinSet::new();
     for (own, to) in rounds {
-        tasks.spawn(ask_from(own, to, how, Arc::clone(interfaces), news.clone()));
+        tasks.spawn(ask_from(own, to, (kind, how), Arc::clone(interfaces), news.clone()));
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn ask_from(own: Ipv4Addr, to: Vec<SocketAddr>, how: How, interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
+async fn ask_from(
+    own: Ipv4Addr,
+    to: Vec<SocketAddr>,
+    (kind, how): (Kind, How),
+    interfaces: Arc<Interfaces>,
+    news: mpsc::Sender<News>,
+) {
     // An address that went away in between: the others remain.
     let Ok(socket) = UdpSocket::bind((own, 0)).await else {
         return;
     };
     let _ = SockRef::from(&socket).set_broadcast(true);
     let nonce = random();
+    let packet = request(kind, nonce);
     tokio::select! {
-        () = send(&socket, nonce, &to, how) => {}
-        () = hear(&socket, nonce, how, &interfaces, &news) => {}
+        () = send(&socket, &packet, &to, how) => {}
+        () = hear(&socket, nonce, (kind, how), &interfaces, &news) => {}
     }
 }
 
 /// Sends in strides: 254 packets at once are more than a cheap switch's or a card's queue holds.
-async fn send(socket: &UdpSocket, nonce: Nonce, to: &[SocketAddr], how: How) {
-    let packet = request(nonce);
+async fn send(socket: &UdpSocket, packet: &[u8], to: &[SocketAddr], how: How) {
     let times = if how == How::Broadcast { 2 } else { 1 };
     for time in 0..times {
         if time > 0 {
@@ -111,7 +117,7 @@ async fn send(socket: &UdpSocket, nonce: Nonce, to: &[SocketAddr], how: How) {
         }
         for stride in to.chunks(16) {
             for &one in stride {
-                let _ = socket.send_to(&packet, one).await;
+                let _ = socket.send_to(packet, one).await;
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -119,7 +125,13 @@ async fn send(socket: &UdpSocket, nonce: Nonce, to: &[SocketAddr], how: How) {
     sleep(HEARD_FOR).await;
 }
 
-async fn hear(socket: &UdpSocket, nonce: Nonce, how: How, interfaces: &Interfaces, news: &mpsc::Sender<News>) {
+async fn hear(
+    socket: &UdpSocket,
+    nonce: Nonce,
+    (kind, how): (Kind, How),
+    interfaces: &Interfaces,
+    news: &mpsc::Sender<News>,
+) {
     let mut buffer = [0; LENGTH + 1];
     loop {
         let Ok((length, source)) = socket.recv_from(&mut buffer).await else {
@@ -129,7 +141,7 @@ async fn hear(socket: &UdpSocket, nonce: Nonce, how: How, interfaces: &Interface
         if !interfaces.on_link(source.ip()) {
             continue;
         }
-        let Some(sighting) = buffer.get(..length).and_then(|b| sighting(b, nonce, source, how)) else {
+        let Some(sighting) = buffer.get(..length).and_then(|b| sighting(b, nonce, source, (kind, how))) else {
             continue;
         };
         if news.send(News::Seen(sighting)).await.is_err() {
@@ -138,25 +150,26 @@ async fn hear(socket: &UdpSocket, nonce: Nonce, how: How, interfaces: &Interface
     }
 }
 
-fn sighting(bytes: &[u8], nonce: Nonce, source: SocketAddr, how: How) -> Option<Sighting> {
-    let (record, port) = parse_answer(bytes, nonce)?;
+fn sighting(bytes: &[u8], nonce: Nonce, source: SocketAddr, (kind, how): (Kind, How)) -> Option<Sighting> {
+    let (record, port) = parse_answer(kind, bytes, nonce)?;
     Some(sighted(record, vec![SocketAddr::new(source.ip(), port)], how))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::find::PORT;
 
     #[test]
     fn a_sweep_stays_in_its_subnet_and_begins_with_known_neighbours() {
         let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
         let table = [ip("10.0.7.7"), ip("10.0.1.9"), ip("192.168.0.1")];
-        let list = addresses(ip("10.0.1.5"), 16, &table);
+        let list = addresses(Kind::Node, ip("10.0.1.5"), 16, &table);
         assert_eq!(list.len(), 254);
         assert_eq!(list[..2], [(table[0], PORT).into(), (table[1], PORT).into()]);
         assert!(!list.contains(&(ip("10.0.1.5"), PORT).into()));
-        assert_eq!(addresses(ip("10.0.1.5"), 30, &[]), [(ip("10.0.1.6"), PORT).into()]);
-        assert!(addresses(ip("10.0.1.5"), 32, &[]).is_empty());
+        assert_eq!(addresses(Kind::Node, ip("10.0.1.5"), 30, &[]), [(ip("10.0.1.6"), PORT).into()]);
+        assert!(addresses(Kind::Node, ip("10.0.1.5"), 32, &[]).is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::ask::{Asking, Questions};
 use super::search::WAITING;
-use super::{How, Interfaces, MAX_PEERS, News, Sighting, sweep};
+use super::{How, Interfaces, Kind, MAX_PEERS, News, Sighting, sweep};
 use crate::base::id::PeerId;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl Watch {
     pub fn start(interfaces: Interfaces, me: Option<PeerId>) -> Self {
         let interfaces = Arc::new(interfaces);
         let (tell, news) = mpsc::channel(WAITING);
-        let asking = Asking::start(&interfaces, &Questions::new(None), &tell);
+        let asking = Asking::start(&interfaces, &Questions::new(Kind::Node, None), &tell);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Self {
@@ -154,7 +154,7 @@ impl Watch {
             // Where multicast does not pass, nobody is known by it.
             if self.peers.values().all(|p| p.sighting.how != How::Mdns) {
                 let (interfaces, tell) = (Arc::clone(&self.interfaces), self.tell.clone());
-                self.probes.spawn(sweep::broadcast(interfaces, tell));
+                self.probes.spawn(sweep::broadcast(Kind::Node, interfaces, tell));
             }
         }
         while self.probes.try_join_next().is_some() {}

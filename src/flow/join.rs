@@ -2,18 +2,15 @@
 //! neither says it.
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::spawn_blocking;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::fault::FlowFault;
 use super::greet::{Greeted, Session};
-use super::secret::{Password, Salt, Stretched, Terms, plain_code, session_salt};
+use super::secret::{Password, Purpose, Salt, Side, Stretched, Terms, blocking, plain_code};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
 use crate::base::path::Name;
-use crate::link::key::PublicKey;
-use crate::link::tls::Exporter;
 use crate::wire::frame;
 use crate::wire::hub::{Joining, Rank, Secret};
 use crate::wire::limits::{GREETING, MAX_HELLO};
@@ -57,7 +54,7 @@ pub async fn join<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, typed: Typed) 
         Joining::Refused(fault) => return Err(FlowFault::Theirs(fault)),
         _ => return Err(FlowFault::unexpected("what the hub says")),
     };
-    if by == Secret::Code && salt != session_salt(&session.exporter) {
+    if by == Secret::Code && salt != Purpose::Join.salt(&session.exporter) {
         let fault = Fault::new(FaultKind::Identity, "the hub's salt is not the one of this session");
         return Err(FlowFault::Ours(fault));
     }
@@ -67,11 +64,11 @@ pub async fn join<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, typed: Typed) 
         Ok((stretched, password.map(|typed| new_password(&typed)).transpose()?))
     })
     .await?;
-    let claim = Claim::new(&session, Side::Device, account);
-    frame::write(&mut session.writer, &Joining::Proof(claim.terms().device_proof(&secret))).await?;
+    let terms = Terms::of(&session, Side::First, Purpose::Join, about(account.as_ref()));
+    frame::write(&mut session.writer, &Joining::Proof(terms.first_proof(&secret))).await?;
     // A hub takes its time where others try, too.
     let (account, rank) = match session.reader.next().await? {
-        Joining::Welcome { account, rank, proof } if claim.terms().hub_has(&secret, &proof) => (account, rank),
+        Joining::Welcome { account, rank, proof } if terms.second_has(&secret, &proof) => (account, rank),
         Joining::Welcome { .. } => {
             let text = "the hub does not have the same code or password: it may be another one";
             return Err(FlowFault::Ours(Fault::new(FaultKind::Identity, text)));
@@ -92,40 +89,9 @@ pub async fn join<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, typed: Typed) 
     Ok((account, rank))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, FlowFault> {
-    let gone = |_| FlowFault::Ours(Fault::new(FaultKind::Interrupted, "the program ends"));
-    spawn_blocking(work).await.map_err(gone)?.map_err(FlowFault::Ours)
-}
-
-/// What a secret is proven about, and by the device also: the proof.
-#[derive(Debug, Clone)]
-struct Claim {
-    exporter: Exporter,
-    device: PublicKey,
-    hub: PublicKey,
-    account: Option<Name>,
-}
-
-/// Which side of the session this is.
-#[derive(Clone, Copy)]
-enum Side {
-    Device,
-    Hub,
-}
-
-impl Claim {
-    fn new<S>(session: &Session<S>, side: Side, account: Option<Name>) -> Self {
-        let (own, other) = (session.me.key.public(), session.peer.key);
-        let (device, hub) = match side {
-            Side::Device => (own, other),
-            Side::Hub => (other, own),
-        };
-        Self { exporter: session.exporter.clone(), device, hub, account }
-    }
-
-    fn terms(&self) -> Terms<'_> {
-        Terms { exporter: &self.exporter, device: self.device, hub: self.hub, account: self.account.as_ref() }
-    }
+/// What a secret is proven about beside the session: the account that the device asked for.
+fn about(account: Option<&Name>) -> Vec<u8> {
+    account.map_or_else(|| vec![0], |name| [&[1], name.as_str().as_bytes()].concat())
 }
 
 /// What opens, as the hub has it.
@@ -145,14 +111,14 @@ pub enum Lock {
 #[derive(Debug)]
 pub struct Candidate<S> {
     session: Session<S>,
-    claim: Claim,
+    terms: Terms,
     proof: [u8; 32],
 }
 
 /// A device's answer, to be checked against a [`Lock`] on a thread of its own.
 #[derive(Debug)]
 pub struct Key {
-    claim: Claim,
+    terms: Terms,
     proof: [u8; 32],
 }
 
@@ -182,14 +148,14 @@ pub async fn challenge<S: AsyncRead + AsyncWrite>(
     lock: &Lock,
 ) -> Result<Candidate<S>, FlowFault> {
     let salt = match lock {
-        Lock::Codes(_) => session_salt(&session.exporter),
+        Lock::Codes(_) => Purpose::Join.salt(&session.exporter),
         Lock::Password { salt, .. } => *salt,
     };
     frame::write(&mut session.writer, &Joining::Challenge { salt }).await?;
     match session.reader.next_within(GREETING, MAX_HELLO).await? {
         Joining::Proof(proof) => {
-            let claim = Claim::new(&session, Side::Hub, account);
-            Ok(Candidate { session, claim, proof })
+            let terms = Terms::of(&session, Side::Second, Purpose::Join, about(account.as_ref()));
+            Ok(Candidate { session, terms, proof })
         }
         _ => Err(FlowFault::unexpected("what the device says")),
     }
@@ -202,13 +168,13 @@ impl Key {
     /// # Errors
     /// Where memory is short.
     pub fn open(&self, lock: &Lock) -> Result<Option<Opened>, Fault> {
-        let terms = self.claim.terms();
+        let terms = &self.terms;
         match lock {
             Lock::Codes(codes) => {
-                let (salt, mut opened) = (session_salt(&self.claim.exporter), None);
+                let mut opened = None;
                 for (which, code) in codes.iter().enumerate() {
-                    let stretched = Stretched::new(&plain_code(code), &salt)?;
-                    if terms.device_has(&stretched, &self.proof) {
+                    let stretched = terms.stretch(code)?;
+                    if terms.first_has(&stretched, &self.proof) {
                         opened = Some(Opened { which, stretched });
                     }
                 }
@@ -216,7 +182,7 @@ impl Key {
             }
             Lock::Password { stretched, .. } => {
                 let nobodys = Stretched::from_bytes([0; 32]);
-                let right = terms.device_has(stretched.as_ref().unwrap_or(&nobodys), &self.proof);
+                let right = terms.first_has(stretched.as_ref().unwrap_or(&nobodys), &self.proof);
                 Ok(stretched.clone().filter(|_| right).map(|stretched| Opened { which: 0, stretched }))
             }
         }
@@ -226,12 +192,12 @@ impl Key {
 impl<S> Candidate<S> {
     /// What it answered.
     pub fn key(&self) -> Key {
-        Key { claim: self.claim.clone(), proof: self.proof }
+        Key { terms: self.terms.clone(), proof: self.proof }
     }
 
     /// Who it is.
     pub fn device(&self) -> PeerId {
-        self.claim.device.id()
+        self.terms.first.id()
     }
 }
 
@@ -251,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite> Candidate<S> {
     /// Where the device says nothing in time, or what has no place.
     pub async fn welcome(self, opened: &Opened, account: Name, rank: Rank) -> Result<Welcomed<S>, FlowFault> {
         let mut session = self.session;
-        let proof = self.claim.terms().hub_proof(&opened.stretched);
+        let proof = self.terms.second_proof(&opened.stretched);
         frame::write(&mut session.writer, &Joining::Welcome { account, rank, proof }).await?;
         let password = match session.reader.next_within(GREETING, MAX_HELLO).await? {
             Joining::Done => None,

@@ -2,9 +2,11 @@
 //! what happens is told as values.
 
 pub mod ask;
+pub mod code;
 pub mod consent;
 pub mod fault;
 mod frames;
+pub mod give;
 pub mod greet;
 pub mod handed_in;
 mod hear;

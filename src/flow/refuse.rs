@@ -6,6 +6,7 @@ use super::fault::FlowFault;
 use super::greet::Session;
 use crate::base::fault::Fault;
 use crate::wire::frame;
+use crate::wire::give::Giving;
 use crate::wire::hub::{Answer, Joining};
 use crate::wire::message::{Listing, Pairing, Receiving, Request, Sending};
 
@@ -29,6 +30,7 @@ pub async fn refuse<S: AsyncRead + AsyncWrite>(
         Request::Pair => frame::write(writer, &Pairing::Refused(fault)).await?,
         Request::Join { .. } => frame::write(writer, &Joining::Refused(fault)).await?,
         Request::Ask(_) => frame::write(writer, &Answer::Abort(fault)).await?,
+        Request::Take => frame::write(writer, &Giving::Refused(fault)).await?,
         // Who has no ticket learns nothing.
         Request::Attach { .. } => {}
     }

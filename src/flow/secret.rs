@@ -7,9 +7,11 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::hmac;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::fault::FlowFault;
+use super::greet::Session;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::Name;
 use crate::link::key::PublicKey;
+use crate::link::tls::Exporter;
 
 /// Memory of argon2id in KiB. With [`PASSES`] the least that OWASP advises: a guess costs 20 ms, and a hub
 /// that checks two at once needs no more than 38 MiB for it.
@@ -20,15 +22,6 @@ const PASSES: u32 = 2;
 
 /// Lanes of argon2id: the side that guesses has more processors than a hub.
 const LANES: u32 = 1;
-
-/// Before whatever the device proves.
-const DEVICE: &[u8] = b"ftx join device v1\0";
-
-/// Before whatever the hub proves: neither side's proof can be sent back to it.
-const HUB: &[u8] = b"ftx join hub v1\0";
-
-/// Before the exporter, where the salt of a session is made of it.
-const SALT: &[u8] = b"ftx join salt v1\0";
 
 /// Bytes of a salt.
 pub type Salt = [u8; 16];
@@ -116,12 +109,6 @@ pub fn random(bytes: &mut [u8]) -> Result<(), Fault> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| Fault::new(FaultKind::Other, "the system gives no randomness"))
 }
 
-/// The salt of a session, in which a code is proven: nothing that was stretched for one session serves in
-/// another.
-pub fn session_salt(exporter: &[u8; 32]) -> Salt {
-    keyed_salt(exporter, SALT)
-}
-
 /// A salt that only who has `key` can tell from a random one, and always the same for the same text.
 pub fn keyed_salt(key: &[u8; 32], text: &[u8]) -> Salt {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
@@ -130,41 +117,97 @@ pub fn keyed_salt(key: &[u8; 32], text: &[u8]) -> Salt {
     salt
 }
 
-/// What both sides prove about: this session, these two, this account.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
-    /// The secret that only the two ends of the session have.
-    pub exporter: &'a [u8; 32],
-    /// The key of the device.
-    pub device: PublicKey,
-    /// The key of the hub.
-    pub hub: PublicKey,
-    /// The account that the device asked for.
-    pub account: Option<&'a Name>,
+/// What a secret is proven for: nothing that is said for one purpose serves for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A device joins a hub; the device proves first.
+    Join,
+    /// Files are handed over; whoever takes them proves first.
+    Give,
 }
 
-impl Terms<'_> {
-    /// What the device says to prove that it has the secret.
-    pub fn device_proof(&self, secret: &Stretched) -> [u8; 32] {
-        self.proof(DEVICE, secret)
+impl Purpose {
+    /// What stands before whatever the first, and the second, side proves: neither side's proof can be sent
+    /// back to it.
+    fn sides(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::Join => [b"ftx join device v1\0", b"ftx join hub v1\0"],
+            Self::Give => [b"ftx give taker v1\0", b"ftx give giver v1\0"],
+        }
     }
 
-    /// What the hub says to prove that it has the secret.
-    pub fn hub_proof(&self, secret: &Stretched) -> [u8; 32] {
-        self.proof(HUB, secret)
+    /// The salt of a session, in which a code is proven: nothing that was stretched for one session serves
+    /// in another.
+    pub fn salt(self, exporter: &[u8; 32]) -> Salt {
+        keyed_salt(
+            exporter,
+            match self {
+                Self::Join => b"ftx join salt v1\0",
+                Self::Give => b"ftx give salt v1\0",
+            },
+        )
+    }
+}
+
+/// Which side of a session this is: the one that proves first, or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    First,
+    Second,
+}
+
+/// What both sides prove about: this purpose, this session, these two keys, and what else it is about.
+#[derive(Clone)]
+pub struct Terms {
+    /// What for.
+    pub purpose: Purpose,
+    /// The secret that only the two ends of the session have.
+    pub exporter: Exporter,
+    /// The key of the side that proves first.
+    pub first: PublicKey,
+    /// The key of the other.
+    pub second: PublicKey,
+    /// Whatever else both sides must agree on.
+    pub about: Vec<u8>,
+}
+
+impl Terms {
+    /// The terms of a session.
+    pub(super) fn of<S>(session: &Session<S>, side: Side, purpose: Purpose, about: Vec<u8>) -> Self {
+        let (own, other) = (session.me.key.public(), session.peer.key);
+        let (first, second) = if side == Side::First { (own, other) } else { (other, own) };
+        Self { purpose, exporter: session.exporter.clone(), first, second, about }
     }
 
-    /// Whether the device has the secret. Takes the same time whatever is wrong.
-    pub fn device_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
-        hmac::verify(&key(secret), &self.said(DEVICE), proof).is_ok()
+    /// A code, as it was typed, stretched for this session. Takes about 20 ms and blocks.
+    ///
+    /// # Errors
+    /// Where memory is short.
+    pub fn stretch(&self, code: &str) -> Result<Stretched, Fault> {
+        Stretched::new(&plain_code(code), &self.purpose.salt(&self.exporter))
     }
 
-    /// Whether the hub has the secret.
-    pub fn hub_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
-        hmac::verify(&key(secret), &self.said(HUB), proof).is_ok()
+    /// What the first side says to prove that it has the secret.
+    pub fn first_proof(&self, secret: &Stretched) -> [u8; 32] {
+        self.proof(Side::First, secret)
     }
 
-    fn proof(&self, side: &[u8], secret: &Stretched) -> [u8; 32] {
+    /// What the second side says to prove that it has the secret.
+    pub fn second_proof(&self, secret: &Stretched) -> [u8; 32] {
+        self.proof(Side::Second, secret)
+    }
+
+    /// Whether the first side has the secret. Takes the same time whatever is wrong.
+    pub fn first_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
+        hmac::verify(&key(secret), &self.said(Side::First), proof).is_ok()
+    }
+
+    /// Whether the second side has the secret.
+    pub fn second_has(&self, secret: &Stretched, proof: &[u8; 32]) -> bool {
+        hmac::verify(&key(secret), &self.said(Side::Second), proof).is_ok()
+    }
+
+    fn proof(&self, side: Side, secret: &Stretched) -> [u8; 32] {
         let tag = hmac::sign(&key(secret), &self.said(side));
         let mut proof = [0; 32];
         proof.iter_mut().zip(tag.as_ref()).for_each(|(proof, byte)| *proof = *byte);
@@ -172,13 +215,25 @@ impl Terms<'_> {
     }
 
     /// The bytes that are proven about. Everything but the last has a fixed length.
-    fn said(&self, side: &[u8]) -> Vec<u8> {
-        let account: [&[u8]; 2] = match self.account {
-            None => [&[0], &[]],
-            Some(name) => [&[1], name.as_str().as_bytes()],
-        };
-        [side, self.exporter, self.device.as_bytes(), self.hub.as_bytes(), account[0], account[1]].concat()
+    fn said(&self, side: Side) -> Vec<u8> {
+        let [first, second] = self.purpose.sides();
+        let side = if side == Side::First { first } else { second };
+        [side, &*self.exporter, self.first.as_bytes(), self.second.as_bytes(), &self.about].concat()
     }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}
+
+/// Does what takes long on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, FlowFault> {
+    let gone = |_| FlowFault::Ours(Fault::new(FaultKind::Interrupted, "the program ends"));
+    tokio::task::spawn_blocking(work).await.map_err(gone)?.map_err(FlowFault::Ours)
 }
 
 fn key(secret: &Stretched) -> hmac::Key {

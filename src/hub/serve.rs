@@ -74,6 +74,7 @@ fn shown(request: &Request) -> (&'static str, Option<RelPath>) {
         Request::Pair => ("trust", None),
         Request::Join { .. } => ("join", None),
         Request::Attach { .. } => ("attach", None),
+        Request::Take => ("take", None),
     }
 }
 
@@ -239,6 +240,10 @@ impl Conversation {
             Request::Pair => {
                 let fault = Fault::new(FaultKind::Declined, "a hub is trusted by joining it");
                 refuse(session, &Request::Pair, fault).await
+            }
+            Request::Take => {
+                let fault = Fault::new(FaultKind::NotFound, "nothing is given by a code there");
+                refuse(session, &Request::Take, fault).await
             }
             // Both are dealt with before anybody's account matters.
             Request::Attach { .. } | Request::Join { .. } => Ok(()),

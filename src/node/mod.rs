@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod caps;
 pub mod event;
+pub mod giver;
 pub mod policy;
 pub mod promise;
 pub mod serve;

@@ -127,6 +127,10 @@ impl Conversation {
                 let fault = Fault::new(FaultKind::NotPermitted, "that is no hub: it has no folders for others");
                 refuse(session, &request, fault).await
             }
+            Request::Take => {
+                let fault = Fault::new(FaultKind::NotFound, "nothing is given by a code there");
+                refuse(session, &request, fault).await
+            }
         }
     }
 

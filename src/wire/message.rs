@@ -55,6 +55,9 @@ pub enum Request {
     },
     /// To have something done at a hub: [`Answer`](super::hub::Answer) follows from the other side.
     Ask(Verb),
+    /// To be given what is handed over by a code: [`Giving`](super::give::Giving) follows from both sides,
+    /// this one first, then [`Sending`] from the other.
+    Take,
 }
 
 /// What lets the peer of a transfer, and nobody else, attach further connections to it.
@@ -245,6 +248,7 @@ mod tests {
         let join = Request::Join { account: None, by: Secret::Password };
         assert_eq!(postcard::to_allocvec(&join).unwrap(), [8, 0, 1]);
         assert_eq!(postcard::to_allocvec(&Request::Ask(Verb::Leave)).unwrap(), [9, 9]);
+        assert_eq!(postcard::to_allocvec(&Request::Take).unwrap(), [10]);
         let look = Verb::Look { path: Some(RelPath::parse("a").unwrap()), deep: false, sha256: true };
         assert_eq!(postcard::to_allocvec(&Request::Ask(look)).unwrap(), [9, 1, 1, 1, b'a', 0, 1]);
     }

@@ -2,6 +2,7 @@
 //! others the same.
 
 pub mod frame;
+pub mod give;
 pub mod hello;
 pub mod hub;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! Hosts on a LAN of their own, without a flag: they find each other, and files arrive.
 
+use super::give::Giving;
 use super::house::home::Home;
 use super::house::lan::{Addresses, Lan};
 use super::house::noise;
@@ -65,6 +66,27 @@ fn the_same_where_the_switch_drops_multicast() {
         return;
     }
     everything_works(&lan, "broadcast");
+}
+
+/// By a code, between strangers; beside a node that has the fixed ports.
+fn a_code_finds_its_giver(lan: &Lan) {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    alice.write("notes", noise(3, 1_000_000));
+    let _node = lan.up(1, &alice, &[]);
+    let giving = Giving::of(lan.start(1, &alice, &["give", "notes"]));
+    bob.write("code", &giving.code);
+    lan.run(2, &bob, &["take", "here", "--code-file", "code"]).done();
+    giving.process.end().done();
+    assert_eq!(bob.read("here/notes"), noise(3, 1_000_000));
+}
+
+#[test]
+fn a_code_finds_its_giver_with_and_without_multicast() {
+    let Some(lan) = Lan::of(2, Addresses::Both) else { return };
+    a_code_finds_its_giver(&lan);
+    if lan.drop_multicast() {
+        a_code_finds_its_giver(&lan);
+    }
 }
 
 #[test]

@@ -19,7 +19,11 @@ mod disk_full;
 mod durable;
 mod flaws;
 mod fuzz;
+#[cfg(unix)]
+mod give;
 mod hostile;
+#[cfg(unix)]
+mod hostile_giving;
 mod hostile_lanes;
 mod hostile_receiver;
 mod house_plan;

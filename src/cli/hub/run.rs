@@ -21,7 +21,7 @@ use crate::cli::ui::log::Log;
 use crate::cli::ui::printer::Format;
 use crate::cli::ui::units::bytes;
 use crate::cli::visible::{self, Visible};
-use crate::find::Announcement;
+use crate::find::{Announcement, Kind};
 use crate::flow::stop::{Stop, Stopper};
 use crate::hub::catalogue::Found;
 use crate::hub::code::Invitation;
@@ -89,6 +89,7 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
         events,
     }));
     let announcement = Announcement {
+        kind: Kind::Node,
         id: hub.me.key.public().id(),
         name: hub.me.name.clone(),
         role: Role::Hub,

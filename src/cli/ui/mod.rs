@@ -7,5 +7,6 @@ pub mod keys;
 pub mod log;
 pub mod printer;
 pub mod prompt;
+pub mod qr;
 pub mod table;
 pub mod units;

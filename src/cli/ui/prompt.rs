@@ -86,6 +86,37 @@ pub async fn unseen(question: &str) -> Option<Zeroizing<String>> {
     asking.await.ok().flatten()
 }
 
+/// Completes what has been typed, if it can.
+struct Completed(fn(&str) -> Option<String>);
+
+impl dialoguer::Completion for Completed {
+    fn get(&self, input: &str) -> Option<String> {
+        (self.0)(input)
+    }
+}
+
+/// Asks for a line until it is good, with Tab completing what has been typed; `None` when the input ends.
+/// Where it is not waited for to its end, the terminal is as it was. Not beside a [`Keyboard`].
+pub async fn completing(
+    question: &str,
+    complete: fn(&str) -> Option<String>,
+    wrong: fn(&str) -> Option<String>,
+) -> Option<Zeroizing<String>> {
+    let _shown_again = ShownAgain::new();
+    let question = question.to_owned();
+    let asking = spawn_blocking(move || {
+        let complete = Completed(complete);
+        let asking = dialoguer::Input::<String>::new().with_prompt(question).report(false).completion_with(&complete);
+        let asking = asking.validate_with(move |typed: &String| wrong(typed).map_or(Ok(()), Err));
+        asking.interact_text()
+    });
+    match asking.await.ok()? {
+        // Ctrl-C: it has been passed on as the signal, which ends whatever asks.
+        Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => std::future::pending().await,
+        typed => typed.ok().map(Zeroizing::new),
+    }
+}
+
 /// The terminal as it is now, and will be again when this is dropped.
 struct ShownAgain {
     #[cfg(unix)]

@@ -22,7 +22,8 @@ struct With {
 const ALL: With = With { ptr: true, rest: true, ttl: 120 };
 
 fn packet(record: &Record, instance: &str, port: u16, with: With) -> Vec<u8> {
-    let labels: Vec<_> = std::iter::once(Label::new_unchecked(instance.as_bytes())).chain(service_labels()).collect();
+    let labels: Vec<_> =
+        std::iter::once(Label::new_unchecked(instance.as_bytes())).chain(service_labels(Kind::Node)).collect();
     let full = Name::new_with_labels(&labels);
     let service = Name::new("_ftx._tcp.local").unwrap();
     let host = Name::new("FTX-host.local").unwrap();
@@ -53,7 +54,7 @@ fn packet(record: &Record, instance: &str, port: u16, with: With) -> Vec<u8> {
 }
 
 fn heard(bytes: &[u8]) -> Heard {
-    hear(bytes, SOURCE.parse().unwrap())
+    hear(Kind::Node, bytes, SOURCE.parse().unwrap())
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn a_pointer_without_the_rest_is_asked_for() {
     let heard = heard(&packet(&alice, &label, 1, With { rest: false, ..ALL }));
     assert!(heard.sightings.is_empty());
     assert_eq!(heard.incomplete, [label.as_bytes()]);
-    let asked = question(&[Ask::Instance(heard.incomplete[0].clone())]).unwrap();
+    let asked = question(Kind::Node, &[Ask::Instance(heard.incomplete[0].clone())]).unwrap();
     let asked = Packet::parse(&asked).unwrap();
     assert_eq!(asked.questions.len(), 2);
     assert_eq!(asked.questions[0].qname.get_labels()[0].as_ref(), label.as_bytes());
@@ -111,7 +112,7 @@ fn an_id_that_is_not_the_instance_s_is_refused() {
 
 #[test]
 fn questions_are_no_answers() {
-    assert!(heard(&question(&[Ask::Everyone]).unwrap()).incomplete.is_empty());
+    assert!(heard(&question(Kind::Node, &[Ask::Everyone]).unwrap()).incomplete.is_empty());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::base::id::Role;
 use crate::flow::greet::{Me, Proof};
 use crate::link::key::Key as OwnKey;
+use crate::link::key::PublicKey;
 
 const CODE: &str = "apple-banana-cherry";
 
@@ -32,7 +33,8 @@ async fn between(
     let (one, two) = tokio::io::duplex(1 << 12);
     let me = |name: &str, role| Me { key: Arc::new(OwnKey::generate().unwrap()), name: name.into(), role };
     let (device, theirs) = (me("laptop", Role::Peer), me("lab", Role::Hub));
-    let proof = |of: &Me, exporter| Proof { peer: of.key.public(), exporter: Exporter::from(exporter) };
+    let proof =
+        |of: &Me, exporter| Proof { peer: of.key.public(), exporter: crate::link::tls::Exporter::from(exporter) };
     let (to_hub, to_device) = (proof(&theirs, exporters[0]), proof(&device, exporters[1]));
     let joining = async { join(Greeted::dialled(one, to_hub, &device).await?, typed).await };
     let answering = async {
@@ -118,7 +120,7 @@ async fn an_account_that_is_not_there_cannot_be_proven() {
     let lock = Lock::Password { salt: [3; 16], stretched: None };
     let told = joined(typed(Secret::Password, "x"), async |session, account| {
         let candidate = challenge(session, account, &lock).await.unwrap();
-        let proof = candidate.claim.terms().device_proof(&Stretched::from_bytes([0; 32]));
+        let proof = candidate.terms.first_proof(&Stretched::from_bytes([0; 32]));
         assert!(Key { proof, ..candidate.key() }.open(&lock).unwrap().is_none());
     });
     assert_eq!(told.await.unwrap_err().kind(), FaultKind::Lost);
@@ -135,17 +137,18 @@ async fn somebody_in_between_gets_nowhere_with_what_both_sides_say() {
 
     let told = joined(typed(Secret::Code, CODE), async |session, account| {
         let candidate = challenge(session, account, &codes(&[CODE])).await.unwrap();
-        let (claim, proof) = (candidate.claim.clone(), candidate.proof);
-        let opens = |claim| Key { claim, proof }.open(&codes(&[CODE])).unwrap().is_some();
-        assert!(opens(claim.clone()));
+        let (terms, proof) = (candidate.terms.clone(), candidate.proof);
+        let opens = |terms| Key { terms, proof }.open(&codes(&[CODE])).unwrap().is_some();
+        assert!(opens(terms.clone()));
         let other = OwnKey::generate().unwrap().public();
         for wrong in [
-            Claim { hub: other, ..claim.clone() },
-            Claim { device: other, ..claim.clone() },
-            Claim { account: None, ..claim.clone() },
-            Claim { account: Some(name("Ann")), ..claim.clone() },
-            Claim { exporter: [9; 32].into(), ..claim.clone() },
-            Claim { device: claim.hub, hub: claim.device, ..claim.clone() },
+            Terms { second: other, ..terms.clone() },
+            Terms { first: other, ..terms.clone() },
+            Terms { about: about(None), ..terms.clone() },
+            Terms { about: about(Some(&name("Ann"))), ..terms.clone() },
+            Terms { exporter: [9; 32].into(), ..terms.clone() },
+            Terms { purpose: Purpose::Give, ..terms.clone() },
+            Terms { first: terms.second, second: terms.first, ..terms.clone() },
         ] {
             assert!(!opens(wrong));
         }
@@ -162,7 +165,7 @@ async fn somebody_in_between_gets_nowhere_with_what_both_sides_say() {
 fn all() -> Vec<Joining> {
     let (account, rank) = (name("Anna"), Rank::Manager);
     vec![
-        Joining::Challenge { salt: session_salt(&[7; 32]) },
+        Joining::Challenge { salt: Purpose::Join.salt(&[7; 32]) },
         Joining::Proof([1; 32]),
         Joining::Welcome { account, rank, proof: [1; 32] },
         Joining::Password { salt: [1; 16], stretched: [1; 32] },
@@ -224,9 +227,9 @@ async fn a_hub_takes_only_what_has_its_place() {
                 let mut session = greeted.ask(request).await.unwrap();
                 session.reader.next::<Joining>().await.unwrap();
                 if state == 1 {
-                    let claim = Claim::new(&session, Side::Device, None);
-                    let secret = Stretched::new(&plain_code(CODE), &session_salt(&[7; 32])).unwrap();
-                    let proof = Joining::Proof(claim.terms().device_proof(&secret));
+                    let terms = Terms::of(&session, Side::First, Purpose::Join, about(None));
+                    let secret = terms.stretch(CODE).unwrap();
+                    let proof = Joining::Proof(terms.first_proof(&secret));
                     frame::write(&mut session.writer, &proof).await.unwrap();
                     session.reader.next::<Joining>().await.unwrap();
                 }
@@ -262,16 +265,17 @@ async fn a_side_that_says_nothing_is_not_waited_for() {
 /// The example of `man/ftx-protocol.7`.
 #[test]
 fn golden_bytes_of_a_proof() {
-    let salt = session_salt(&[1; 32]);
+    let salt = Purpose::Join.salt(&[1; 32]);
     let stretched = Stretched::new(&plain_code("Apple Banana Cherry"), &salt).unwrap();
     let anna = name("anna");
-    let terms = Terms { exporter: &[1; 32], device: PublicKey([2; 32]), hub: PublicKey([3; 32]), account: Some(&anna) };
+    let (first, second) = (PublicKey([2; 32]), PublicKey([3; 32]));
+    let terms = Terms { purpose: Purpose::Join, exporter: [1; 32].into(), first, second, about: about(Some(&anna)) };
     let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let made = [
         hex(&salt),
         hex(stretched.as_bytes()),
-        hex(&terms.device_proof(&stretched)),
-        hex(&terms.hub_proof(&stretched)),
+        hex(&terms.first_proof(&stretched)),
+        hex(&terms.second_proof(&stretched)),
     ];
     // By other software, but for argon2id.
     let golden = [

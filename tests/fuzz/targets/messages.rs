@@ -9,6 +9,7 @@ use ftx::base::path::{LinkTarget, RelPath};
 use ftx::base::text::{PeerText, is_deceptive};
 use ftx::flow::pack::Unpacker;
 use ftx::wire::frame::{self, FrameReader};
+use ftx::wire::give::Giving;
 use ftx::wire::hello::{Hello, OLDEST, VERSION};
 use ftx::wire::hub::{Answer, Joining};
 use ftx::wire::limits::{MAX_FRAME, MAX_PACKED};
@@ -151,6 +152,10 @@ pub(super) fn pairing(bytes: &[u8]) -> Took {
 
 pub(super) fn joining(bytes: &[u8]) -> Took {
     Took::of(message::<Joining>(bytes).is_some())
+}
+
+pub(super) fn giving(bytes: &[u8]) -> Took {
+    Took::of(message::<Giving>(bytes).is_some())
 }
 
 pub(super) fn answer(bytes: &[u8]) -> Took {

@@ -51,6 +51,7 @@ pub(crate) const TARGETS: &[Target] = &[
     quick("listing", messages::listing),
     quick("pairing", messages::pairing),
     quick("joining", messages::joining),
+    quick("giving", messages::giving),
     quick("answer", messages::answer),
     quick("manifest", talk::manifest),
     quick("listed", talk::listed),

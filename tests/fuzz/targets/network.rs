@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use ftx::base::text::is_deceptive;
 use ftx::find::answer::{Ask, MAX_PACKET, hear, question};
 use ftx::find::record::{MAX_NAME, Record, instance};
-use ftx::find::{MAX_ADDRESSES, probe};
+use ftx::find::{Kind, MAX_ADDRESSES, probe};
 
 use super::Took;
 
 const SOURCES: [&str; 3] = ["192.168.7.9:5353", "[fe80::1%3]:5353", "127.0.0.1:5353"];
+
+const KINDS: [Kind; 2] = [Kind::Node, Kind::Giver];
 
 /// Most peers, and most open questions, that one packet may make.
 const MOST: usize = 64;
@@ -17,9 +19,9 @@ const MOST: usize = 64;
 /// An answer: every sighting is one that can be dialled, and what is asked next is a packet.
 pub(super) fn mdns(bytes: &[u8]) -> Took {
     let mut took = false;
-    for source in SOURCES {
+    for (source, kind) in SOURCES.into_iter().flat_map(|source| KINDS.map(|kind| (source, kind))) {
         let source: SocketAddr = source.parse().expect("an address");
-        let heard = hear(bytes, source);
+        let heard = hear(kind, bytes, source);
         took |= !heard.sightings.is_empty() || !heard.gone.is_empty() || !heard.incomplete.is_empty();
         assert!(heard.sightings.len() <= MOST && heard.incomplete.len() <= MOST && heard.gone.len() <= bytes.len());
         assert!(heard.gone.iter().all(|short| short.len() == 8 && short.is_ascii()));
@@ -34,9 +36,9 @@ pub(super) fn mdns(bytes: &[u8]) -> Took {
         }
         for name in heard.incomplete {
             let asked =
-                question(&[Ask::Instance(name), Ask::Everyone]).expect("a name that was heard can be asked for");
+                question(kind, &[Ask::Instance(name), Ask::Everyone]).expect("a name that was heard can be asked for");
             assert!(asked.len() <= MAX_PACKET);
-            let said = hear(&asked, source);
+            let said = hear(kind, &asked, source);
             assert!(said.sightings.is_empty() && said.incomplete.is_empty(), "a question is no answer");
         }
     }
@@ -71,21 +73,25 @@ fn check_record(record: &Record) {
 
 /// A packet at the UDP port: a question or an answer. No answer is longer than the question.
 pub(super) fn probe(bytes: &[u8]) -> Took {
-    if let Some(nonce) = probe::parse_request(bytes) {
+    Took::of(KINDS.map(|kind| probe_of(kind, bytes) == Took::Yes).contains(&true))
+}
+
+fn probe_of(kind: Kind, bytes: &[u8]) -> Took {
+    if let Some(nonce) = probe::parse_request(kind, bytes) {
         assert_eq!(bytes.len(), probe::LENGTH);
-        assert_eq!(probe::parse_request(&probe::request(nonce)), Some(nonce));
+        assert_eq!(probe::parse_request(kind, &probe::request(kind, nonce)), Some(nonce));
         return Took::Yes;
     }
     let Some(nonce) = bytes.get(8..16).and_then(|nonce| nonce.try_into().ok()) else { return Took::No };
     let mut other: probe::Nonce = nonce;
     other[0] ^= 1;
-    assert!(probe::parse_answer(bytes, other).is_none(), "an answer to somebody else");
-    let Some((record, port)) = probe::parse_answer(bytes, nonce) else { return Took::No };
+    assert!(probe::parse_answer(kind, bytes, other).is_none(), "an answer to somebody else");
+    let Some((record, port)) = probe::parse_answer(kind, bytes, nonce) else { return Took::No };
     assert!(port != 0 && bytes.len() <= probe::LENGTH);
     check_record(&record);
-    let mut again = probe::answer(&record, port).expect("what could be read can be written");
+    let mut again = probe::answer(kind, &record, port).expect("what could be read can be written");
     again[8..16].copy_from_slice(&nonce);
     assert!(again.len() <= probe::LENGTH);
-    assert_eq!(probe::parse_answer(&again, nonce), Some((record, port)));
+    assert_eq!(probe::parse_answer(kind, &again, nonce), Some((record, port)));
     Took::Yes
 }

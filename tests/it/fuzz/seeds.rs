@@ -24,6 +24,7 @@ use ftx::hub::register::Register;
 use ftx::hub::space::{Kind, Space};
 use ftx::link::key::Key;
 use ftx::wire::frame::encode;
+use ftx::wire::give::Giving;
 use ftx::wire::hello::Hello;
 use ftx::wire::hub::{Answer, Item, Joining, Rank, Secret, Standing, Verb, Version, VersionId};
 use ftx::wire::message::{ChunkHead, Listing, Opening, Pairing, Receipt, Receiving, Request, Sending, Ticket};
@@ -161,6 +162,7 @@ fn messages() -> Vec<(&'static str, Seeds)> {
         ("listing", vec![("page", post(&Listing::Page(entries()))), ("abort", post(&Listing::Abort(fault())))]),
         ("pairing", vec![("agreed", post(&Pairing::Agreed)), ("refused", post(&Pairing::Refused(fault())))]),
         ("joining", vec![("proof", post(&Joining::Proof([1; 32]))), ("welcome", post(&welcome))]),
+        ("giving", vec![("proof", post(&Giving::Proof([3; 32]))), ("wrong", post(&Giving::Wrong { left: 2 }))]),
         (
             "answer",
             vec![
@@ -253,7 +255,7 @@ fn record() -> Record {
 fn network() -> Vec<(&'static str, Seeds)> {
     let fields = record().fields().map(|(key, value)| format!("{key}={value}"));
     let txt: Vec<u8> = fields.iter().flat_map(|field| [&[field.len() as u8], field.as_bytes()].concat()).collect();
-    let mut answer = probe::answer(&record(), 23547).unwrap();
+    let mut answer = probe::answer(ftx::find::Kind::Node, &record(), 23547).unwrap();
     answer[8..16].copy_from_slice(&[5; 8]);
     let instance = format!("{}.{SERVICE}", instance("alice", &id()));
     let (service, own) = (DnsName::new_unchecked(SERVICE.trim_end_matches('.')), instance.trim_end_matches('.'));
@@ -280,7 +282,7 @@ fn network() -> Vec<(&'static str, Seeds)> {
     vec![
         ("mdns", vec![("whole", answers(120, true)), ("pointer", answers(120, false)), ("goodbye", answers(0, true))]),
         ("record", vec![("hub", txt)]),
-        ("probe", vec![("question", probe::request([5; 8]).to_vec()), ("answer", answer)]),
+        ("probe", vec![("question", probe::request(ftx::find::Kind::Node, [5; 8]).to_vec()), ("answer", answer)]),
     ]
 }
 

@@ -142,6 +142,17 @@ impl Hostile {
         self.reader.next_within(PATIENCE, 1 << 20).await.ok()
     }
 
+    /// Hears a frame, whatever is in it; `false` at the end.
+    #[cfg(unix)]
+    pub(crate) async fn hear_bytes(&mut self) -> bool {
+        let (mut length, mut rest) = (Vec::new(), Vec::new());
+        if self.reader.raw(4, &mut length).await.is_err() {
+            return false;
+        }
+        let length = u32::from_be_bytes(length.try_into().unwrap());
+        self.reader.raw(length as usize, &mut rest).await.is_ok()
+    }
+
     /// Hears a sender's next message, with a chunk's bytes; `None` at the end.
     pub(crate) async fn hear_sending(&mut self) -> Option<Sending> {
         let message = self.hear().await?;

@@ -137,6 +137,11 @@ impl Lan {
         let _ = ip(&["-n", &self.host(one), "neigh", "del", &format!("10.77.0.{other}"), "dev", "eth0"]);
     }
 
+    /// Starts a command on a host.
+    pub(crate) fn start(&self, host: u32, home: &Home, args: &[&str]) -> Process {
+        self.command(host, home, args)
+    }
+
     /// Runs a node on a host.
     pub(crate) fn up(&self, host: u32, home: &Home, args: &[&str]) -> Node {
         let args: Vec<&str> = ["up", "--dir", "inbox"].iter().chain(args).copied().collect();

@@ -232,7 +232,8 @@ fn who_is_announced_under_a_nasty_name_is_shown_harmlessly() {
     let _inside = runtime.enter();
     let id = Key::generate().unwrap().public().id();
     let name = NASTY.to_owned();
-    let announcement = Announcement { id, name, role: Role::Peer, version: 1, port: 9, accept: "ask" };
+    let announcement =
+        Announcement { kind: ftx::find::Kind::Node, id, name, role: Role::Peer, version: 1, port: 9, accept: "ask" };
     let interfaces = Interfaces::choose(&[loopback().to_owned()]).unwrap();
     let _announcer = Announcer::start(&announcement, &interfaces).unwrap();
     let bob = Home::new("bob");
