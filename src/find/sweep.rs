@@ -21,6 +21,9 @@ use super::{How, Interfaces, News, PORT, PORTS, Sighting};
 /// How long answers are heard after the last question.
 const HEARD_FOR: Duration = Duration::from_secs(3);
 
+/// Bytes that may wait to be sent; each packet counts as a whole page and a half. Linux takes twice of it.
+const SENT_AT_ONCE: usize = 208 * 1024;
+
 /// Asks the broadcast address of each subnet, on all [`PORTS`], twice.
 pub(super) async fn broadcast(interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
     let each = interfaces.iter().filter(|i| !i.loopback).flat_map(|i| &i.v4).filter(|(_, prefix)| *prefix < 31);
@@ -94,6 +97,9 @@ async fn ask_from(own: Ipv4Addr, to: Vec<SocketAddr>, how: How, interfaces: Arc<
         return;
     };
     let _ = SockRef::from(&socket).set_broadcast(true);
+    // What waits for an address where nobody is counts as unsent for three seconds: of 254 packets it must not
+    // hold up the last.
+    let _ = SockRef::from(&socket).set_send_buffer_size(SENT_AT_ONCE);
     let nonce = random();
     tokio::select! {
         () = send(&socket, nonce, &to, how) => {}
