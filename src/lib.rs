@@ -31,6 +31,9 @@
 //! * at a hub: permitted by [`hub::space`], given room by [`hub::quota`], what gives way kept and all of it
 //!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
+//!
+//! A node and a hub are kept to their folders by the kernel, too: [`disk::confine`], asked for by [`cli::confined`]
+//! before there are threads.
 
 pub mod base;
 pub mod cli;

@@ -3,6 +3,7 @@
 pub mod at_hub;
 pub mod completions;
 pub mod config;
+pub mod confined;
 pub mod context;
 pub mod deliver;
 pub mod demo;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::confined::Confined;
 use self::context::Context;
 use self::outcome::{Exit, Failure};
 use self::ui::printer::{Format, Loudness, Printer};
@@ -144,6 +146,11 @@ pub fn run() -> Exit {
         (false, false) => Loudness::Normal,
     };
     let printer = Printer::new(format, loudness);
+    // What confines a thread confines those that it starts, and none that runs already.
+    let confined = match confined::before_threads(&cli) {
+        Ok(confined) => confined,
+        Err(failure) => return printer.failure(&failure),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -151,7 +158,7 @@ pub fn run() -> Exit {
             return printer.failure(&failure);
         }
     };
-    let done = runtime.block_on(dispatch(cli, &printer));
+    let done = runtime.block_on(dispatch(cli, &confined, &printer));
     // Threads that wait for standard input would keep the program from ending.
     runtime.shutdown_background();
     match done {
@@ -175,7 +182,7 @@ fn not_a_command(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
+async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Exit, Failure> {
     match cli.command {
         Some(Command::Completions(command)) => return completions::run(&command, printer),
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
@@ -184,8 +191,8 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
     let context = Arc::new(Context::open(&cli.common, printer.clone())?);
     match cli.command {
         None => here::run(&context).await,
-        Some(Command::Up(command)) => up::run(&context, command).await,
-        Some(Command::Hub(command)) => hub::run(&context, command).await,
+        Some(Command::Up(command)) => up::run(&context, command, confined).await,
+        Some(Command::Hub(command)) => hub::run(&context, command, confined).await,
         Some(Command::Peers(command)) => peers::run(&context, command).await,
         Some(Command::Push(command)) => push::run(&context, command).await,
         Some(Command::Pull(command)) => pull::run(&context, command).await,

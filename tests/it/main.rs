@@ -9,6 +9,8 @@
 
 mod house;
 
+#[cfg(target_os = "linux")]
+mod confine;
 mod conflict;
 #[cfg(unix)]
 mod control;

@@ -18,6 +18,7 @@ pub mod verify;
 
 use clap::Args;
 
+use super::confined::Confined;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 
@@ -44,9 +45,9 @@ pub struct Hub {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, command: Hub, confined: &Confined) -> Result<Exit, Failure> {
     match command.command {
         Some(managed) => manage::run(context, managed).await,
-        None => run::run(context, command.run).await,
+        None => run::run(context, command.run, confined).await,
     }
 }
