@@ -33,7 +33,7 @@
 //! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
 //!
 //! A node and a hub are kept to their folders by the kernel, too: [`disk::confine`], asked for by [`cli::confined`]
-//! before there are threads.
+//! before there are threads. Why something does not work is found out in [`cli::doctor`].
 
 pub mod base;
 pub mod cli;

@@ -7,6 +7,7 @@ pub mod confined;
 pub mod context;
 pub mod deliver;
 pub mod demo;
+pub mod doctor;
 pub mod find;
 pub mod handed_in;
 pub mod here;
@@ -129,6 +130,7 @@ pub enum Command {
     Trust(trust::TrustPeer),
     Forget(trust::ForgetPeer),
     Block(trust::BlockPeer),
+    Doctor(doctor::Doctor),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -186,6 +188,8 @@ async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Ex
     match cli.command {
         Some(Command::Completions(command)) => return completions::run(&command, printer),
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
+        // It looks at what may be missing or wrong, and makes nothing of it.
+        Some(Command::Doctor(command)) => return doctor::run(&cli.common, command, printer).await,
         _ => {}
     }
     let context = Arc::new(Context::open(&cli.common, printer.clone())?);
@@ -209,6 +213,6 @@ async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Ex
         Some(Command::Trust(command)) => trust::trust(&context, command).await,
         Some(Command::Forget(command)) => trust::forget(&context, &command),
         Some(Command::Block(command)) => trust::block(&context, command).await,
-        Some(Command::Demo(_) | Command::Completions(_)) => Ok(Exit::Done),
+        Some(Command::Demo(_) | Command::Completions(_) | Command::Doctor(_)) => Ok(Exit::Done),
     }
 }

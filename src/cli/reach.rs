@@ -59,11 +59,9 @@ pub async fn reach(context: &Context, peer: &PeerRef) -> Result<Reached, Failure
     let book = context.book()?;
     let link = match peer {
         PeerRef::Name(_) | PeerRef::Id { .. } => Seek::new(context, &book, peer).run().await?,
-        PeerRef::Address { ip, zone, port } => {
-            let addresses = ports(*port).map(|port| address(*ip, zone.as_deref(), port)).collect::<Vec<_>>();
-            dial_address(context, peer, &addresses).await?
+        PeerRef::Address { .. } | PeerRef::Host { .. } => {
+            dial_address(context, peer, &typed_addresses(peer).await?).await?
         }
-        PeerRef::Host { host, port } => dial_address(context, peer, &resolve(host, *port).await?).await?,
     };
     let (address, id) = (link.address, link.peer.id());
     context.printer.detail(&format!("reached {} at {address}", id.short()));
@@ -91,6 +89,20 @@ pub fn note_met(context: &Context, peer: &Peer, address: SocketAddr) {
     let noted = context.state.change_book(|book| book.meet(peer.id(), peer.name.clone(), Some(address), now()));
     if let Err(fault) = noted {
         context.printer.warn(&format!("the address book was not updated: {fault}"));
+    }
+}
+
+/// Where a peer is that was named by its address; nothing for one that was named otherwise.
+///
+/// # Errors
+/// Exit 3 where nobody has that host name.
+pub(super) async fn typed_addresses(peer: &PeerRef) -> Result<Vec<SocketAddr>, Failure> {
+    match peer {
+        PeerRef::Address { ip, zone, port } => {
+            Ok(ports(*port).map(|port| address(*ip, zone.as_deref(), port)).collect())
+        }
+        PeerRef::Host { host, port } => resolve(host, *port).await,
+        PeerRef::Name(_) | PeerRef::Id { .. } => Ok(Vec::new()),
     }
 }
 

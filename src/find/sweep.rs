@@ -67,7 +67,7 @@ fn addresses(own: Ipv4Addr, prefix: u8, table: &[Ipv4Addr]) -> Vec<SocketAddr> {
 }
 
 /// The neighbours in Linux's table that have answered before.
-fn neighbours(table: &str) -> Vec<Ipv4Addr> {
+pub(super) fn neighbours(table: &str) -> Vec<Ipv4Addr> {
     let row = |line: &str| {
         let mut columns = line.split_whitespace();
         let (ip, flags) = (columns.next()?, columns.nth(1)?);

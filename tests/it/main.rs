@@ -17,6 +17,10 @@ mod control;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
+#[cfg(unix)]
+mod doctor;
+#[cfg(target_os = "linux")]
+mod doctor_lan;
 #[cfg(target_os = "linux")]
 mod durable;
 mod hostile;
