@@ -29,6 +29,7 @@ pub mod receivers;
 pub mod redial;
 pub mod report;
 pub mod rm;
+pub mod service;
 pub mod signal;
 pub mod trust;
 pub mod ui;
@@ -131,6 +132,7 @@ pub enum Command {
     Forget(trust::ForgetPeer),
     Block(trust::BlockPeer),
     Doctor(doctor::Doctor),
+    Service(service::Service),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -188,8 +190,9 @@ async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Ex
     match cli.command {
         Some(Command::Completions(command)) => return completions::run(&command, printer),
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
-        // It looks at what may be missing or wrong, and makes nothing of it.
+        // Both look at what may be missing or wrong, and make nothing of it.
         Some(Command::Doctor(command)) => return doctor::run(&cli.common, command, printer).await,
+        Some(Command::Service(command)) => return service::run(&cli.common, command, printer),
         _ => {}
     }
     let context = Arc::new(Context::open(&cli.common, printer.clone())?);
@@ -213,6 +216,6 @@ async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Ex
         Some(Command::Trust(command)) => trust::trust(&context, command).await,
         Some(Command::Forget(command)) => trust::forget(&context, &command),
         Some(Command::Block(command)) => trust::block(&context, command).await,
-        Some(Command::Demo(_) | Command::Completions(_) | Command::Doctor(_)) => Ok(Exit::Done),
+        Some(Command::Demo(_) | Command::Completions(_) | Command::Doctor(_) | Command::Service(_)) => Ok(Exit::Done),
     }
 }

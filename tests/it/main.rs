@@ -69,6 +69,8 @@ mod receipts;
 mod redial;
 #[cfg(unix)]
 mod rules;
+#[cfg(target_os = "linux")]
+mod service;
 #[cfg(unix)]
 mod several;
 #[cfg(unix)]
