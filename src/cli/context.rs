@@ -119,7 +119,7 @@ pub(super) fn load_key(state: &State) -> Result<Key, Fault> {
 }
 
 /// The name given, or the host name up to its first dot.
-fn node_name(given: Option<&str>) -> Result<String, Failure> {
+pub(super) fn node_name(given: Option<&str>) -> Result<String, Failure> {
     let Some(given) = given else {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let name = host.split('.').next().and_then(naming::cleaned);

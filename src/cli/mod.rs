@@ -3,9 +3,11 @@
 pub mod at_hub;
 pub mod completions;
 pub mod config;
+pub mod confined;
 pub mod context;
 pub mod deliver;
 pub mod demo;
+pub mod doctor;
 pub mod find;
 pub mod give;
 pub mod handed_in;
@@ -30,6 +32,7 @@ pub mod redial;
 pub mod report;
 pub mod rm;
 mod seek;
+pub mod service;
 pub mod signal;
 pub mod sources;
 pub mod take;
@@ -43,6 +46,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::confined::Confined;
 use self::context::Context;
 use self::outcome::{Exit, Failure};
 use self::ui::printer::{Format, Loudness, Printer};
@@ -136,6 +140,8 @@ pub enum Command {
     Trust(trust::TrustPeer),
     Forget(trust::ForgetPeer),
     Block(trust::BlockPeer),
+    Doctor(doctor::Doctor),
+    Service(service::Service),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -154,6 +160,11 @@ pub fn run() -> Exit {
         (false, false) => Loudness::Normal,
     };
     let printer = Printer::new(format, loudness);
+    // What confines a thread confines those that it starts, and none that runs already.
+    let confined = match confined::before_threads(&cli) {
+        Ok(confined) => confined,
+        Err(failure) => return printer.failure(&failure),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -161,7 +172,7 @@ pub fn run() -> Exit {
             return printer.failure(&failure);
         }
     };
-    let done = runtime.block_on(dispatch(cli, &printer));
+    let done = runtime.block_on(dispatch(cli, &confined, &printer));
     // Threads that wait for standard input would keep the program from ending.
     runtime.shutdown_background();
     match done {
@@ -190,17 +201,20 @@ fn not_a_command(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
+async fn dispatch(cli: Cli, confined: &Confined, printer: &Printer) -> Result<Exit, Failure> {
     match cli.command {
         Some(Command::Completions(command)) => return completions::run(&command, printer),
         Some(Command::Demo(command)) => return demo::run(command, printer).await,
+        // Both look at what may be missing or wrong, and make nothing of it.
+        Some(Command::Doctor(command)) => return doctor::run(&cli.common, command, printer).await,
+        Some(Command::Service(command)) => return service::run(&cli.common, command, printer),
         _ => {}
     }
     let context = Arc::new(Context::open(&cli.common, printer.clone())?);
     match cli.command {
         None => here::run(&context).await,
-        Some(Command::Up(command)) => up::run(&context, command).await,
-        Some(Command::Hub(command)) => hub::run(&context, command).await,
+        Some(Command::Up(command)) => up::run(&context, command, confined).await,
+        Some(Command::Hub(command)) => hub::run(&context, command, confined).await,
         Some(Command::Peers(command)) => peers::run(&context, command).await,
         Some(Command::Push(command)) => push::run(&context, command).await,
         Some(Command::Pull(command)) => pull::run(&context, command).await,
@@ -219,6 +233,6 @@ async fn dispatch(cli: Cli, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Trust(command)) => trust::trust(&context, command).await,
         Some(Command::Forget(command)) => trust::forget(&context, &command),
         Some(Command::Block(command)) => trust::block(&context, command).await,
-        Some(Command::Demo(_) | Command::Completions(_)) => Ok(Exit::Done),
+        Some(Command::Demo(_) | Command::Completions(_) | Command::Doctor(_) | Command::Service(_)) => Ok(Exit::Done),
     }
 }

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::config::ConflictFlag;
+use super::config::{Config, ConflictFlag, Folders};
+use super::confined::Confined;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use super::rate::Rate;
@@ -16,8 +17,9 @@ use super::ui::door::Door;
 use super::ui::prompt::Keyboard;
 use super::visible::{self, Visible};
 use crate::base::fault::Fault;
+use crate::disk::confine::{Bounds, Dials, Names};
 use crate::disk::root::{Conflict, Root};
-use crate::find::{Announcement, Kind};
+use crate::find::{Announcement, Kind, PORTS};
 use crate::flow::stop::Stopper;
 use crate::flow::underway::Underway;
 use crate::node::policy::{Accept, Person, Policy};
@@ -62,6 +64,9 @@ pub struct Up {
     /// The port to listen on, 0 for any; the first free one of 23547 to 23554 if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Do not confine the node to its folders; on Linux it is otherwise, where the kernel can
+    #[arg(long)]
+    pub no_confine: bool,
 }
 
 /// Whose files are accepted without asking.
@@ -102,12 +107,12 @@ impl From<AcceptFlag> for Accept {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, command: Up, confined: &Confined) -> Result<Exit, Failure> {
     let keyboard = Keyboard::open();
     let person = if keyboard.is_some() { Person::Present } else { Person::Absent };
     let accept = command.accept.or(context.config.accept).map_or(Accept::Ask, Accept::from);
-    let inbox = inbox(context, &command)?;
-    let shares = shares(context, &command)?;
+    let inbox = inbox(&context.folders, &context.config, &command)?;
+    let shares = shares(&context.config, &command)?;
     let listener = visible::listen(context, command.port)?;
     let (events, happened) = mpsc::channel(WAITING);
     let node = Arc::new(Node {
@@ -132,7 +137,8 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
         accept: accept.as_str(),
     };
     let visible = Visible::start(context, announcement, command.hidden);
-    introduce(context, &node, listener.port(), command.hidden);
+    confined.tell(&context.printer);
+    introduce(context, &node, confined, (listener.port(), command.hidden));
     let stopper = Stopper::new();
     let serving = tokio::spawn(accept::run(node, listener, visible::reachable(context), stopper.listen()));
     let door = tokio::spawn(Door::new(context.printer.clone(), keyboard).run(happened));
@@ -144,18 +150,38 @@ pub async fn run(context: &Context, command: Up) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn inbox(context: &Context, command: &Up) -> Result<Root, Failure> {
-    let folder = command.dir.as_ref().or(context.config.dir.as_ref()).unwrap_or(&context.folders.downloads);
+impl Up {
+    /// What this node may touch. The folder that receives is made if it is not there.
+    ///
+    /// # Errors
+    /// Where that folder, or one that is shared, cannot be opened.
+    pub(super) fn bounds(&self, folders: &Folders, config: &Config) -> Result<Bounds, Failure> {
+        let inbox = inbox(folders, config, self)?;
+        let shares = shares(config, self)?;
+        let listens = self.port.map_or_else(|| PORTS.collect(), |port| vec![port]);
+        Ok(Bounds {
+            writable: vec![inbox.shown().to_owned()],
+            readable: shares.folders().iter().map(|share| share.root.shown().to_owned()).collect(),
+            listens,
+            // Who wants something of it comes to it.
+            dials: Dials::Nobody,
+            names: Names::Never,
+        })
+    }
+}
+
+fn inbox(folders: &Folders, config: &Config, command: &Up) -> Result<Root, Failure> {
+    let folder = command.dir.as_ref().or(config.dir.as_ref()).unwrap_or(&folders.downloads);
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
     let opened =
         Root::open_or_create(&whole).map_err(|error| Fault::disk(format!("opening {}", whole.display()), &error));
     let root = opened.and_then(|root| root.check_writable().map(|()| root));
     let root = root.map_err(|fault| Failure::local(&fault).hint("name a folder you may write to: ftx up --dir DIR"))?;
-    Ok(root.on_conflict(context.config.conflict(command.on_conflict)))
+    Ok(root.on_conflict(config.conflict(command.on_conflict)))
 }
 
-fn shares(context: &Context, command: &Up) -> Result<Shares, Failure> {
-    let folders = if command.share.is_empty() { &context.config.share } else { &command.share };
+fn shares(config: &Config, command: &Up) -> Result<Shares, Failure> {
+    let folders = if command.share.is_empty() { &config.share } else { &command.share };
     let audience = match command.share_with {
         ShareWith::Trusted => Audience::Trusted,
         ShareWith::All => Audience::All,
@@ -164,7 +190,7 @@ fn shares(context: &Context, command: &Up) -> Result<Shares, Failure> {
         .map_err(|fault| Failure::local(&fault).hint("name a folder that exists and that you may read"))
 }
 
-fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
+fn introduce(context: &Context, node: &Node, confined: &Confined, (port, hidden): (u16, bool)) {
     let printer = &context.printer;
     let addresses = visible::addresses(context);
     let shares: Vec<String> = node.shares.folders().iter().map(|share| share.name.to_string()).collect();
@@ -205,6 +231,7 @@ fn introduce(context: &Context, node: &Node, port: u16, hidden: bool) {
             "shares": shares,
             "accept": node.policy.accept.as_str(),
             "on_conflict": node.inbox.conflict().as_str(),
+            "confined": confined.object(),
         })
     });
 }

@@ -1,6 +1,7 @@
 //! Files below one root: reading what is sent, staging what comes, putting it into place, and our
 //! own small files. Everything here blocks; call it from threads.
 
+pub mod confine;
 pub mod excludes;
 pub mod fit;
 pub mod folder;

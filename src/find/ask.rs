@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::answer::{self, Ask};
 use super::{Interfaces, Kind, News, Sighting};
 
-const PORT: u16 = 5353;
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+pub(super) const PORT: u16 = 5353;
+pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+pub(super) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 /// When the question is asked, in ms: single packets get lost, on Wi-Fi often.
 const TIMES: [u64; 6] = [0, 100, 250, 500, 1000, 2000];
 /// Most instances that one socket asks for on its own because an answer was incomplete.
@@ -248,7 +248,7 @@ fn ear_v6(interfaces: &Interfaces) -> io::Result<Voice> {
 }
 
 /// A socket whose port other programs may have too: every mDNS program of a machine is on 5353.
-fn shared(domain: Domain) -> io::Result<Socket> {
+pub(super) fn shared(domain: Domain) -> io::Result<Socket> {
     let socket = open(domain)?;
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -256,7 +256,7 @@ fn shared(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open(domain: Domain) -> io::Result<Socket> {
+pub(super) fn open(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // RFC 6762 §11: 255, so that a receiver sees that no router was between.
@@ -271,7 +271,7 @@ fn open(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind(socket: Socket, to: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(socket: Socket, to: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&to.into())?;
     UdpSocket::from_std(socket.into())
 }

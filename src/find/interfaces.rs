@@ -4,8 +4,12 @@
 //! are up and lead to a shared medium are used, without the bridges of containers and virtual
 //! machines. Loopback always stays: two nodes on an offline machine must find each other.
 
+mod judged;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use judged::{Judged, Why, judge};
 
 /// Starts of names that belong to containers, virtual machines and VPNs, in lower case.
 const NOT_A_LAN: [&str; 20] = [

@@ -12,6 +12,8 @@
 //! | [`search`] | the ladder of all these for one command |
 //! | [`watch`] | who comes and goes while a node runs |
 //! | [`givers`] | who hands something over by a code just now |
+//! | [`trial`] | whether multicast and broadcast work here at all, for `ftx doctor` |
+//! | [`surroundings`] | what this machine knows of its neighbours and ports, for `ftx doctor` |
 //!
 //! Everything here is a hint. A [`Sighting`] says where somebody who claims an id may be reached;
 //! who it is, only the TLS key says, after connecting and before anything is sent.
@@ -24,7 +26,9 @@ pub mod interfaces;
 pub mod probe;
 pub mod record;
 pub mod search;
+pub mod surroundings;
 mod sweep;
+pub mod trial;
 pub mod watch;
 
 use std::net::{IpAddr, SocketAddr};

@@ -21,6 +21,9 @@ use super::{How, Interfaces, Kind, News, Sighting};
 /// How long answers are heard after the last question.
 const HEARD_FOR: Duration = Duration::from_secs(3);
 
+/// Bytes that may wait to be sent; each packet counts as a whole page and a half. Linux takes twice of it.
+const SENT_AT_ONCE: usize = 208 * 1024;
+
 /// Asks the broadcast address of each subnet, on all ports of this kind, twice.
 pub(super) async fn broadcast(kind: Kind, interfaces: Arc<Interfaces>, news: mpsc::Sender<News>) {
     let each = interfaces.iter().filter(|i| !i.loopback).flat_map(|i| &i.v4).filter(|(_, prefix)| *prefix < 31);
@@ -64,7 +67,7 @@ fn addresses(kind: Kind, own: Ipv4Addr, prefix: u8, table: &[Ipv4Addr]) -> Vec<S
 }
 
 /// The neighbours in Linux's table that have answered before.
-fn neighbours(table: &str) -> Vec<Ipv4Addr> {
+pub(super) fn neighbours(table: &str) -> Vec<Ipv4Addr> {
     let row = |line: &str| {
         let mut columns = line.split_whitespace();
         let (ip, flags) = (columns.next()?, columns.nth(1)?);
@@ -100,6 +103,9 @@ async fn ask_from(
         return;
     };
     let _ = SockRef::from(&socket).set_broadcast(true);
+    // What waits for an address where nobody is counts as unsent for three seconds: of 254 packets it must not
+    // hold up the last.
+    let _ = SockRef::from(&socket).set_send_buffer_size(SENT_AT_ONCE);
     let nonce = random();
     let packet = request(kind, nonce);
     tokio::select! {

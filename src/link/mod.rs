@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod key;
+pub mod knock;
 pub mod listen;
 mod socket;
 pub mod tls;

@@ -9,12 +9,18 @@
 
 mod house;
 
+#[cfg(target_os = "linux")]
+mod confine;
 mod conflict;
 #[cfg(unix)]
 mod control;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disk_full;
+#[cfg(unix)]
+mod doctor;
+#[cfg(target_os = "linux")]
+mod doctor_lan;
 #[cfg(target_os = "linux")]
 mod durable;
 mod flaws;
@@ -70,6 +76,8 @@ mod receipts;
 mod redial;
 #[cfg(unix)]
 mod rules;
+#[cfg(target_os = "linux")]
+mod service;
 #[cfg(unix)]
 mod several;
 #[cfg(unix)]

@@ -21,6 +21,7 @@ use std::path::Path;
 use clap::{Args, CommandFactory};
 
 use super::Cli;
+use super::confined::Confined;
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 
@@ -47,13 +48,10 @@ pub struct Hub {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, command: Hub, confined: &Confined) -> Result<Exit, Failure> {
     match command.command {
         Some(managed) => manage::run(context, managed).await,
-        None => {
-            command.run.dir.as_deref().map_or(Ok(()), refuse_slip)?;
-            run::run(context, command.run).await
-        }
+        None => run::run(context, command.run, confined).await,
     }
 }
 
@@ -61,9 +59,13 @@ pub async fn run(context: &Context, command: Hub) -> Result<Exit, Failure> {
 const ALIKE: f64 = 0.85;
 
 /// A folder that is not there, and is called almost like something to do with a hub, is a slip of the hand: no
-/// hub is begun in it.
-fn refuse_slip(dir: &Path) -> Result<(), Failure> {
-    let Some(typed) = dir.to_str().filter(|typed| !typed.contains(std::path::is_separator) && !dir.exists()) else {
+/// hub is begun in it. To be asked before anything is made.
+///
+/// # Errors
+/// Exit 2, with what was meant.
+pub(super) fn refuse_slip(command: &Hub) -> Result<(), Failure> {
+    let dir = command.run.dir.as_deref().filter(|dir| command.command.is_none() && !dir.exists());
+    let Some(typed) = dir.and_then(Path::to_str).filter(|typed| !typed.contains(std::path::is_separator)) else {
         return Ok(());
     };
     let cli = Cli::command();

@@ -65,11 +65,8 @@ impl Opened {
     /// # Errors
     /// Where another process has it, or something in it cannot be read.
     pub fn open(dir: &Path, opener: Opener) -> Result<Self, Failure> {
-        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        let local = |fault: &Fault| Failure::local(fault).hint("name a folder you may write to: ftx hub DIR");
+        let dir = open_folder(dir)?.shown().to_owned();
         let disk = |error: std::io::Error| local(&Fault::disk(format!("opening {}", dir.display()), &error));
-        let root = Root::open_or_create(&dir).map_err(disk)?;
-        root.check_writable().map_err(|fault| local(&fault))?;
         let own = own_folder(&dir);
         private::make_folder(&own).map_err(disk)?;
         private::check_folder(&own, "the hub's own folder").map_err(|fault| Failure::local(&fault))?;
@@ -116,6 +113,22 @@ impl Opened {
         let what = "the catalogue is built anew from the folder, which does not say whose the files are";
         context.printer.warn(&format!("{what}: {reason}"));
     }
+}
+
+/// Opens the folder of a repository; one that is not there yet is made.
+///
+/// # Errors
+/// Where it cannot be opened or written to.
+pub(super) fn open_folder(dir: &Path) -> Result<Root, Failure> {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let disk = |error: std::io::Error| local(&Fault::disk(format!("opening {}", dir.display()), &error));
+    let root = Root::open_or_create(&dir).map_err(disk)?;
+    root.check_writable().map_err(|fault| local(&fault))?;
+    Ok(root)
+}
+
+fn local(fault: &Fault) -> Failure {
+    Failure::local(fault).hint("name a folder you may write to: ftx hub DIR")
 }
 
 /// Locks the folder and notes for others who has it.

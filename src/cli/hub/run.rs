@@ -11,9 +11,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::courier::Messenger;
-use super::opened::{Opened, Opener};
+use super::opened::{Opened, Opener, open_folder};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::Role;
+use crate::cli::config::Folders;
+use crate::cli::confined::Confined;
 use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::rate::Rate;
@@ -21,7 +23,9 @@ use crate::cli::ui::log::Log;
 use crate::cli::ui::printer::Format;
 use crate::cli::ui::units::bytes;
 use crate::cli::visible::{self, Visible};
-use crate::find::{Announcement, Kind};
+use crate::disk::confine::{Bounds, Dials, Names};
+use crate::disk::private;
+use crate::find::{Announcement, Kind, PORTS};
 use crate::flow::stop::{Stop, Stopper};
 use crate::hub::catalogue::Found;
 use crate::hub::code::Invitation;
@@ -61,18 +65,38 @@ pub struct Run {
     /// The port to listen on, 0 for any; the first free one of 23547 to 23554 if not given
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Do not confine the hub to its folders; on Linux it is otherwise, where the kernel can
+    #[arg(long)]
+    pub no_confine: bool,
+}
+
+impl Run {
+    /// The folder that is the repository.
+    fn folder(&self, folders: &Folders) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| folders.home.join("ftx-hub"))
+    }
+
+    /// What this hub may touch. Its folder is made if it is not there.
+    ///
+    /// # Errors
+    /// Where that cannot be opened.
+    pub(in crate::cli) fn bounds(&self, folders: &Folders) -> Result<Bounds, Failure> {
+        let dir = open_folder(&self.folder(folders))?.shown().to_owned();
+        // Of the folders for sockets one is used; what cannot be made is not.
+        let sockets = folders.sockets.iter().filter(|folder| private::make_folder(folder).is_ok());
+        let writable = std::iter::once(dir).chain(sockets.cloned()).collect();
+        let listens = self.port.map_or_else(|| PORTS.collect(), |port| vec![port]);
+        // What ftx hub send says is sent from here, to whomever that names.
+        Ok(Bounds { writable, readable: vec![], listens, dials: Dials::Everybody, names: Names::LookedUp })
+    }
 }
 
 /// Runs the hub until it is told to end.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
-    let dir = match &command.dir {
-        Some(dir) => dir.clone(),
-        None => context.folders.home.join("ftx-hub"),
-    };
-    let opened = Opened::open(&dir, Opener::Hub)?;
+pub async fn run(context: &Context, command: Run, confined: &Confined) -> Result<Exit, Failure> {
+    let opened = Opened::open(&command.folder(&context.folders), Opener::Hub)?;
     let me = opened.who(context)?;
     let tls =
         Tls::new(&me.key).map_err(|error| Failure::new(Exit::Other, format!("the key cannot be used: {error}")))?;
@@ -112,7 +136,8 @@ pub async fn run(context: &Context, command: Run) -> Result<Exit, Failure> {
     let stopper = Stopper::new();
     answer(context, &hub, &opened, announced, stopper.listen()).await;
     // Whoever reads that it runs may use it at once.
-    introduce(context, &hub, &opened, announced)?;
+    confined.tell(&context.printer);
+    introduce(context, &hub, &opened, (announced, confined))?;
     let log = keep_log(context, happened);
     listening(&hub, &opened.dir, announced).await;
     let serving = tokio::spawn(accept::run(hub, listener, visible::reachable(context), stopper.listen()));
@@ -173,7 +198,7 @@ async fn answer(context: &Context, hub: &Arc<Hub>, opened: &Opened, port: u16, s
     }
 }
 
-fn introduce(context: &Context, hub: &Hub, opened: &Opened, port: u16) -> Result<(), Failure> {
+fn introduce(context: &Context, hub: &Hub, opened: &Opened, (port, confined): (u16, &Confined)) -> Result<(), Failure> {
     let printer = &context.printer;
     let id = hub.me.key.public().id();
     let addresses = visible::addresses(context);
@@ -202,6 +227,7 @@ fn introduce(context: &Context, hub: &Hub, opened: &Opened, port: u16) -> Result
             "addresses": addresses,
             "dir": opened.dir.display().to_string(),
             "spaces": spaces,
+            "confined": confined.object(),
         })
     });
     Ok(())

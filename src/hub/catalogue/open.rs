@@ -164,7 +164,7 @@ impl From<rusqlite::Error> for Trouble {
 fn go_on(file: &Path) -> Result<Connection, Trouble> {
     let connection =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    set_up(&connection)?;
+    set_up(&connection, file)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(Trouble::Broken(sound));
@@ -177,12 +177,17 @@ fn go_on(file: &Path) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+fn set_up(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A hub that is confined to its folder has no other place for what does not fit into memory.
+    match file.parent().and_then(Path::to_str) {
+        Some(folder) => connection.pragma_update(None, "temp_store_directory", folder)?,
+        None => connection.pragma_update(None, "temp_store", "MEMORY")?,
+    }
     Ok(())
 }
 
@@ -195,7 +200,7 @@ fn begin(file: &Path) -> Result<Connection, Fault> {
         connection.execute_batch(&format!(
             "BEGIN;\n{TABLES}\nPRAGMA application_id = {APPLICATION};\nPRAGMA user_version = {VERSION};\nCOMMIT;"
         ))?;
-        set_up(&connection)?;
+        set_up(&connection, file)?;
         Ok(connection)
     };
     make().map_err(|error: rusqlite::Error| fault(&error))

@@ -1,5 +1,6 @@
 //! A LAN of network namespaces: hosts on one bridge, nothing of it visible outside. Needs root.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -87,6 +88,50 @@ impl Lan {
             ip6 daddr ff00::/8 meta l4proto udp drop; }; }";
         let done = run(Command::new("ip").args(["netns", "exec", &self.switch(), "nft", rules]));
         done.is_ok()
+    }
+
+    /// Has a host's own firewall keep to these rules of `nft`: those of a chain that packets come in by, and of
+    /// one that they go out by. `false` where there is no `nft`.
+    pub(crate) fn firewall(&self, host: u32, input: &str, output: &str) -> bool {
+        let chain = |hook: &str, rules: &str| {
+            format!("chain {hook} {{ type filter hook {hook} priority 0; policy accept; {rules} }}")
+        };
+        let table = format!("table inet own {{ {} {} }}", chain("input", input), chain("output", output));
+        run(Command::new("ip").args(["netns", "exec", &self.host(host), "nft", &table])).is_ok()
+    }
+
+    /// Takes the cable of a host out.
+    pub(crate) fn unplug(&self, host: u32) {
+        ip(&["-n", &self.host(host), "link", "set", "eth0", "down"]).unwrap();
+    }
+
+    /// Gives the LAN a gateway, and keeps its hosts apart from one another, as a guest Wi-Fi does.
+    pub(crate) fn keep_apart(&self) {
+        ip(&["-n", &self.switch(), "addr", "add", "10.77.0.254/24", "dev", "br0"]).unwrap();
+        for host in 1..=self.hosts {
+            let port = format!("p{host}");
+            let isolated = ["link", "set", &port, "type", "bridge_slave", "isolated", "on"];
+            ip(&[&["-n", &self.switch()], &isolated[..]].concat()).unwrap();
+            ip(&["-n", &self.host(host), "route", "add", "default", "via", "10.77.0.254"]).unwrap();
+        }
+    }
+
+    /// Has a host forget where the others are.
+    pub(crate) fn forget_neighbours(&self, host: u32) {
+        ip(&["-n", &self.host(host), "neigh", "flush", "all"]).unwrap();
+    }
+
+    /// Runs something in a host's network.
+    pub(crate) fn within<T: Send>(&self, host: u32, what: impl FnOnce() -> T + Send) -> T {
+        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+        let space = std::fs::File::open(Path::new("/run/netns").join(self.host(host))).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                move_into_link_name_space(std::os::fd::AsFd::as_fd(&space), Some(LinkNameSpaceType::Network)).unwrap();
+                what()
+            });
+            thread.join().unwrap()
+        })
     }
 
     fn command(&self, host: u32, home: &Home, args: &[&str]) -> Process {
