@@ -3,5 +3,5 @@
 pub mod dial;
 pub mod key;
 pub mod listen;
-mod socket;
+pub mod socket;
 pub mod tls;

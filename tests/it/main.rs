@@ -14,6 +14,8 @@ mod conflict;
 mod control;
 mod demo;
 #[cfg(target_os = "linux")]
+mod denial;
+#[cfg(target_os = "linux")]
 mod disk_full;
 #[cfg(target_os = "linux")]
 mod durable;
@@ -69,6 +71,7 @@ mod several;
 mod signals;
 #[cfg(unix)]
 mod sources;
+mod states;
 #[cfg(unix)]
 mod survive;
 #[cfg(target_os = "linux")]
