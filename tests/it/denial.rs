@@ -263,10 +263,10 @@ fn packets_without_number_at_the_port_of_the_probe_are_no_trouble() {
     let mut probe = [0; 384];
     probe[..5].copy_from_slice(b"ftx?\x01");
     let flood = Attack::of(move |n| {
-        for m in 0..8 {
+        for (m, socket) in sockets.iter().enumerate() {
             let at = (n * 7919 + m * 311) % (1 << 15);
             let packet = if m == 7 { &probe[..] } else { &bytes[at..at + at % 1400] };
-            let _ = sockets[m].send_to(packet, (Ipv4Addr::LOCALHOST, port));
+            let _ = socket.send_to(packet, (Ipv4Addr::LOCALHOST, port));
         }
         std::thread::sleep(Duration::from_micros(200));
     });
