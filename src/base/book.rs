@@ -62,6 +62,9 @@ pub struct Book {
 }
 
 impl Book {
+    /// Most peers that are noted because they were met; a person may add more.
+    pub const MOST: usize = 2048;
+
     /// A book of these entries.
     pub fn new(peers: BTreeMap<PeerId, Acquaintance>) -> Self {
         Self { peers }
@@ -99,8 +102,12 @@ impl Book {
     }
 
     /// Notes that a peer was met: its name, where if it can be reached there again, and when. A
-    /// stranger becomes known.
+    /// stranger becomes known, unless there are [`Book::MOST`] peers already: those who come with a new key
+    /// each time push nobody out.
     pub fn meet(&mut self, id: PeerId, name: PeerText, address: Option<SocketAddr>, now: u64) {
+        if self.peers.len() >= Self::MOST && !self.peers.contains_key(&id) {
+            return;
+        }
         let peer = self.peers.entry(id).or_insert_with(|| Acquaintance {
             name: name.clone(),
             trust: Trust::Known,
@@ -185,5 +192,24 @@ mod tests {
         assert_eq!(peer.trust, Trust::Trusted);
         assert_eq!(peer.addresses.len(), Acquaintance::MAX_ADDRESSES);
         assert_eq!(peer.addresses[0].port(), 20);
+    }
+
+    #[test]
+    fn strangers_without_number_do_not_fill_the_book_and_push_nobody_out() {
+        let mut book = Book::default();
+        let id = |n: u32| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&n.to_be_bytes());
+            PeerId::of_public_key(&key)
+        };
+        for n in 0..3000 {
+            book.meet(id(n), "x".into(), None, u64::from(n));
+        }
+        assert_eq!(book.peers().len(), Book::MOST);
+        assert_eq!((book.trust(&id(0)), book.trust(&id(2999))), (Trust::Known, Trust::Stranger));
+        book.meet(id(0), "y".into(), None, 9999);
+        assert_eq!(book.find(&id(0)).unwrap().last_seen, 9999);
+        book.set_trust(id(2999), "x".into(), Trust::Trusted, 1);
+        assert_eq!(book.trust(&id(2999)), Trust::Trusted);
     }
 }

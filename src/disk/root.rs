@@ -13,6 +13,9 @@ use super::keeper::Keeper;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 
+/// Most bytes that are kept free on a disk that others fill.
+const RESERVE: u64 = 64 << 20;
+
 /// A folder opened once; paths from elsewhere are resolved below it and nowhere else.
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -171,6 +174,19 @@ impl Root {
         {
             let stat = rustix::fs::fstatvfs(&*self.dir).ok()?;
             Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
+    /// Bytes that may be filled by what comes: a hundredth of the disk, at most 64 MiB, stays free for
+    /// others. `None` where the system does not tell.
+    pub fn spare_space(&self) -> Option<u64> {
+        #[cfg(unix)]
+        {
+            let stat = rustix::fs::fstatvfs(&*self.dir).ok()?;
+            let reserve = (stat.f_blocks.saturating_mul(stat.f_frsize) / 100).min(RESERVE);
+            Some(stat.f_bavail.saturating_mul(stat.f_frsize).saturating_sub(reserve))
         }
         #[cfg(not(unix))]
         None

@@ -40,6 +40,12 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long what a transfer left is kept for somebody to go on with.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How much of one sender is kept to go on with; what was left the longest ago goes first.
+const MOST_LEFT: usize = 32;
+
+/// How many characters of its name in staging stand for the sender.
+const OWNER: usize = 12;
+
 /// The folder of one transfer in staging, in use by this process.
 #[derive(Debug)]
 pub(super) struct Area {
@@ -94,7 +100,7 @@ impl Area {
     fn try_open(root: &Root, name: &str) -> io::Result<Option<Self>> {
         let staging = private_folder(root.staging(), STAGING)?;
         // What cannot be cleared now is left for another time.
-        let _ = clear_old(&staging, SystemTime::now());
+        let _ = clear_old(&staging, name, SystemTime::now());
         let area = private_folder(&staging, name)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).follow(FollowSymlinks::No);
@@ -201,27 +207,41 @@ pub(super) fn spelt(case: Case, kept: &HashMap<RelPath, Kept>) -> HashSet<String
     }
 }
 
-/// The folder in staging for what `sender` sends under the names that `set` stands for.
+/// The folder in staging for what `sender` sends under the names that `set` stands for. All of one sender
+/// begin with the same [`OWNER`] characters.
 pub(super) fn area_of(sender: PeerId, set: &[u8; 32]) -> String {
+    let owner = Sha256::new_with_prefix(b"ftx staging owner v1\0").chain_update(sender.as_bytes()).finalize();
     let key = Sha256::new_with_prefix(sender.as_bytes()).chain_update(set).finalize();
-    HEXLOWER.encode(&key[..16])
+    HEXLOWER.encode(&[&owner[..OWNER / 2], &key[..16 - OWNER / 2]].concat())
 }
 
-/// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`]; what is in use, and
-/// what we did not make, stays.
-fn clear_old(staging: &Dir, now: SystemTime) -> io::Result<()> {
+/// Clears what transfers left that nobody has gone on with for [`KEPT_FOR`], and the oldest of what the
+/// sender of `name` left where that is more than [`MOST_LEFT`]; what is in use, and what we did not make,
+/// stays.
+fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
+    let mut left = Vec::new();
     for area in staging.entries()? {
         let own = area?.file_name();
-        let Some(name) = own.to_str().filter(|name| is_key(name)) else { continue };
-        let Ok(area) = staging.open_dir_nofollow(name) else { continue };
+        let Some(other) = own.to_str().filter(|name| is_key(name)) else { continue };
+        let Ok(area) = staging.open_dir_nofollow(other) else { continue };
         let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
         let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
         let Ok(lock) = area.open_with("lock", &read_nofollow()).map(cap_std::fs::File::into_std) else {
             continue;
         };
         // Held until it is gone: nobody goes on with it meanwhile.
-        if idle.is_some_and(|idle| idle > KEPT_FOR) && lock.try_lock().is_ok() {
-            staging.remove_dir_all(name)?;
+        if idle.is_some_and(|idle| idle > KEPT_FOR) {
+            if lock.try_lock().is_ok() {
+                staging.remove_dir_all(other)?;
+            }
+        } else if other != name && name.get(..OWNER).is_some_and(|owner| other.starts_with(owner)) {
+            left.push((idle.unwrap_or_default(), other.to_owned(), lock));
+        }
+    }
+    left.sort_by_key(|(idle, ..)| *idle);
+    for (_, other, lock) in left.iter().skip(MOST_LEFT - 1) {
+        if lock.try_lock().is_ok() {
+            staging.remove_dir_all(other)?;
         }
     }
     Ok(())

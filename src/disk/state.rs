@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -22,6 +24,20 @@ const MAX_BOOK: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct State {
     folder: PathBuf,
+    /// The book as it was read last, and what of its file tells whether it is still that.
+    read: Arc<Mutex<Option<(Seen, Book)>>>,
+}
+
+/// What tells one state of a file from another: its length, its time, and its number where it has one.
+type Seen = (u64, Option<SystemTime>, u64);
+
+fn seen(path: &Path) -> Option<Seen> {
+    let metadata = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((metadata.len(), metadata.modified().ok(), number))
 }
 
 /// The address book as its file has it; `version` is 1.
@@ -35,7 +51,7 @@ struct BookFile {
 impl State {
     /// Our files in this folder, which is made when it is first needed.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, read: Arc::default() }
     }
 
     /// The file of the private key.
@@ -76,13 +92,23 @@ impl State {
     /// overwritten then.
     pub fn book(&self) -> Result<Book, Fault> {
         let path = self.book_file();
+        // Asked for at each connection, however many there are.
+        let now = seen(&path);
+        let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(now), Some((then, book))) = (now, known)
+            && now == then
+        {
+            return Ok(book);
+        }
         let Some(bytes) = private::read(&path, "the address book", Others::Read, MAX_BOOK)? else {
             return Ok(Book::default());
         };
-        std::str::from_utf8(&bytes).ok().and_then(parse_book).ok_or_else(|| {
+        let book = std::str::from_utf8(&bytes).ok().and_then(parse_book).ok_or_else(|| {
             let text = format!("{} is not an address book of this version; mend or remove it", path.display());
             Fault::new(FaultKind::Disk, text)
-        })
+        })?;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = now.map(|now| (now, book.clone()));
+        Ok(book)
     }
 
     /// Changes the address book, one process at a time; the file is replaced as a whole.
@@ -100,6 +126,7 @@ impl State {
         let result = change(&mut book);
         if book != before {
             let text = print_book(&book)?;
+            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
             private::write(&path, text.as_bytes(), Existing::Replace).map_err(failed)?;
         }
         Ok(result)

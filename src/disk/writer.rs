@@ -43,11 +43,19 @@ impl Writer {
     /// A protocol fault for what was not offered; a disk fault.
     pub fn write(&mut self, entry: u32, chunk: &VerifiedChunk<'_>) -> Result<(), Fault> {
         let Some((path, ground)) = self.expect(entry, chunk)? else { return Ok(()) };
+        let length = chunk.bytes().len() as u64;
+        let before = self.partial.bytes.load(Ordering::Relaxed);
+        // What was announced has its room; others may have taken it, and a pipe announces nothing.
+        if before / CHUNK != (before + length) / CHUNK
+            && self.partial.root.spare_space().is_some_and(|spare| spare < length)
+        {
+            let text = format!("writing {path}: the disk is full, but for what is kept free");
+            return Err(Fault::new(FaultKind::Disk, text));
+        }
         let file = self.file(entry, &path)?;
         let written = sparse::write(file, ground, chunk.offset(), chunk.bytes());
         written.map_err(|error| Fault::disk(format!("writing {path}"), &error))?;
         self.note(entry, chunk)?;
-        let length = chunk.bytes().len() as u64;
         self.partial.bytes.fetch_add(length, Ordering::Relaxed);
         if self.partial.unsynced.fetch_add(length, Ordering::Relaxed) + length >= SYNC_EVERY {
             self.partial.unsynced.store(0, Ordering::Relaxed);

@@ -22,6 +22,12 @@ const GOODBYE_REPEATED: Duration = Duration::from_millis(140);
 /// Longest wait for the goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// How often it is looked how much the responder keeps of what others say.
+const LOOK: Duration = Duration::from_secs(2);
+/// Most of their records, and of its clocks for them, that it may keep: it keeps all that comes without
+/// being asked for in one way or another, for as long as whoever sends it wants.
+const MOST_KEPT: i64 = 8192;
+
 /// What a node says about itself.
 #[derive(Debug, Clone)]
 pub struct Announcement {
@@ -143,8 +149,13 @@ async fn keep(
                 announced = timeout(UNHEARD_AFTER, announced(&events)) => announced.unwrap_or(false),
             };
             if announced {
-                let _ = stopped.await;
-                return daemon.goodbye(&info).await;
+                tokio::select! {
+                    _ = &mut stopped => return daemon.goodbye(&info).await,
+                    () = daemon.overfull() => {}
+                }
+                drop(daemon);
+                running = Daemon::start(&info, &interfaces).ok();
+                continue;
             }
             // Told once; it is tried again in silence.
             if let Some(tell) = tell.take() {
@@ -182,6 +193,19 @@ impl Daemon {
         daemon.0.disable_interface(IfKind::Predicate(left_out))?;
         daemon.0.register(info.clone())?;
         Ok((daemon, events))
+    }
+
+    /// Waits until it keeps too much of what others say.
+    async fn overfull(&self) {
+        loop {
+            sleep(LOOK).await;
+            let Ok(asked) = self.0.get_metrics() else { continue };
+            let Ok(Ok(counts)) = timeout(LOOK, asked.recv_async()).await else { continue };
+            let kept = counts.iter().filter(|(what, _)| what.starts_with("cached-") || *what == "timer");
+            if kept.map(|(_, count)| count).sum::<i64>() > MOST_KEPT {
+                return;
+            }
+        }
     }
 
     async fn goodbye(self, info: &ServiceInfo) {
@@ -223,6 +247,45 @@ mod tests {
             let info = announcement(name).service().unwrap();
             assert!(info.get_fullname().ends_with(&format!("~{}._ftx._tcp.local.", announcement(name).id.short())));
             assert!(!announcement(name).record().name.is_empty());
+        }
+    }
+
+    /// A packet that says where hosts are that nobody asked for.
+    fn unasked(first: u32) -> Vec<u8> {
+        let mut packet = vec![0, 0, 0x84, 0, 0, 0, 0, 100, 0, 0, 0, 0];
+        for n in first..first + 100 {
+            let label = format!("h{n}");
+            packet.push(u8::try_from(label.len()).unwrap());
+            packet.extend(label.as_bytes());
+            // local, A, IN, a day, the address.
+            packet.extend(b"\x05local\0\0\x01\0\x01\0\x01\x51\x80\0\x04");
+            packet.extend(n.to_be_bytes());
+        }
+        packet
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_responder_that_is_told_too_much_is_noticed() {
+        let interfaces = Interfaces::choose(&["lo".to_owned()]).unwrap();
+        let (daemon, events) = Daemon::start(&announcement("alice").service().unwrap(), &interfaces).unwrap();
+        assert!(announced(&events).await);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.set_multicast_if_v4(&std::net::Ipv4Addr::LOCALHOST).unwrap();
+        // It is believed only from the port of mDNS.
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 5353)).into()).unwrap();
+        let flood = async {
+            for first in (0..).step_by(100) {
+                let to = std::net::SocketAddr::from(([224, 0, 0, 251], 5353));
+                socket.send_to(&unasked(first), &to.into()).unwrap();
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = daemon.overfull() => {}
+            () = flood => {}
         }
     }
 }

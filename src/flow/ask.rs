@@ -37,12 +37,17 @@ pub struct Told {
 /// # Errors
 /// See [`FlowFault`]; the hub's own word as [`FlowFault::Theirs`].
 pub async fn ask<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, verb: Verb) -> Result<Told, FlowFault> {
-    let mut session = greeted.ask(Request::Ask(verb)).await?;
+    let mut session = greeted.ask(Request::Ask(verb.clone())).await?;
     let mut hearing = Hearing::default();
     loop {
-        match session.reader.next().await? {
+        let answer = session.reader.next().await?;
+        if !answers(&answer, &verb) {
+            return Err(FlowFault::unexpected("what the hub says"));
+        }
+        match answer {
             Answer::KeepAlive => {}
-            Answer::Standing(standing) => hearing.told.standing = Some(standing),
+            Answer::Standing(standing) if hearing.told.standing.is_none() => hearing.told.standing = Some(standing),
+            Answer::Standing(_) => return Err(FlowFault::unexpected("the same again")),
             Answer::Items(page) => hearing.page(page, |told| &mut told.items)?,
             Answer::Versions(page) => hearing.page(page, |told| &mut told.versions)?,
             Answer::Receipts(page) => hearing.page(page, |told| &mut told.receipts)?,
@@ -52,6 +57,17 @@ pub async fn ask<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, verb: Verb) -> 
             }
             Answer::Abort(fault) => return Err(FlowFault::Theirs(fault)),
         }
+    }
+}
+
+/// Whether a hub may say this to a verb.
+fn answers(answer: &Answer, verb: &Verb) -> bool {
+    match answer {
+        Answer::Standing(_) => matches!(verb, Verb::Standing),
+        Answer::Items(_) => matches!(verb, Verb::Look { .. } | Verb::Find { .. }),
+        Answer::Versions(_) => matches!(verb, Verb::Versions(_)),
+        Answer::Receipts(_) => matches!(verb, Verb::Receipts(_)),
+        Answer::Done { .. } | Answer::KeepAlive | Answer::Abort(_) => true,
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::base::fault::FaultKind;
-    use crate::base::id::Role;
+    use crate::base::id::{Role, TransferId};
     use crate::base::manifest::{EntryKind, Stamp};
     use crate::base::path::Name;
     use crate::flow::greet::{Me, Proof};
@@ -190,20 +206,23 @@ mod tests {
             largest: Some(9),
             spaces: vec![Name::parse("shared").unwrap()],
         };
-        let told = Told {
-            standing: Some(standing),
-            items: (0..3000).map(item).collect(),
-            versions: (0..3000).map(version).collect(),
-            receipts: (0..300).map(|n| format!("{n}{}", "r".repeat(MAX_RECEIPT - 10))).collect(),
-            files: 7,
-            path: Some(RelPath::parse("shared/a (1)").unwrap()),
-        };
-        let same = told.clone();
-        let heard = asked(Verb::Standing, async |session, verb| {
-            assert_eq!(verb, Verb::Standing);
-            answer(session, ready(Ok(told))).await.unwrap();
-        });
-        assert!(heard.await.unwrap() == same);
+        let done = || Told { files: 7, path: Some(RelPath::parse("shared/a (1)").unwrap()), ..Told::default() };
+        let look = Verb::Look { path: None, deep: true, sha256: true };
+        let versions = Verb::Versions(RelPath::parse("shared/a").unwrap());
+        let receipts = (0..300).map(|n| format!("{n}{}", "r".repeat(MAX_RECEIPT - 10))).collect();
+        for (verb, told) in [
+            (Verb::Standing, Told { standing: Some(standing), ..done() }),
+            (look, Told { items: (0..3000).map(item).collect(), ..done() }),
+            (versions, Told { versions: (0..3000).map(version).collect(), ..done() }),
+            (Verb::Receipts(TransferId::new()), Told { receipts, ..done() }),
+        ] {
+            let (same, wanted) = (told.clone(), verb.clone());
+            let heard = asked(verb, async |session, verb| {
+                assert_eq!(verb, wanted);
+                answer(session, ready(Ok(told))).await.unwrap();
+            });
+            assert!(heard.await.unwrap() == same);
+        }
     }
 
     #[tokio::test]
@@ -230,13 +249,21 @@ mod tests {
     async fn work_for_a_device_that_hung_up_is_dropped() {
         let (kept, mut dropped) = tokio::sync::oneshot::channel::<()>();
         let heard = asked(Verb::Leave, async |session, _| {
-            let Session { reader, writer, me, exporter, peer, words, to } = session;
+            let Session { reader, writer, me, exporter, peer, words, to, stranger } = session;
             let (unread, gone) = tokio::io::duplex(1);
             drop(gone);
             let (read, write) = tokio::io::split(unread);
             drop((reader, writer));
-            let session =
-                Session { reader: frame::FrameReader::new(read), writer: write, me, exporter, peer, words, to };
+            let session = Session {
+                reader: frame::FrameReader::new(read),
+                writer: write,
+                me,
+                exporter,
+                peer,
+                words,
+                to,
+                stranger,
+            };
             let work = async {
                 let _kept = kept;
                 pending().await

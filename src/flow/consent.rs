@@ -48,3 +48,10 @@ pub enum Verdict {
         reason: PeerText,
     },
 }
+
+/// Whether an outermost name is one that was asked for, or one of them with a number: two that are
+/// alike get one.
+pub(super) fn is_among(tops: &[Name], top: &str) -> bool {
+    let numbers = 1..=tops.len() as u32;
+    tops.iter().any(|name| name.as_str() == top || numbers.clone().any(|n| name.numbered(n).as_str() == top))
+}

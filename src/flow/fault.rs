@@ -1,8 +1,13 @@
 //! Why a conversation did not come to its end.
 
+use std::time::Duration;
+
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::text::PeerText;
 use crate::wire::frame::FrameFault;
+
+/// How long the other side's last word is waited for where a stream takes, or brings, nothing more.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What ended a conversation early.
 #[derive(Debug, thiserror::Error)]
@@ -62,4 +67,8 @@ impl FlowFault {
     pub(super) fn unexpected(message: &str) -> Self {
         Self::Ours(Fault::protocol(format!("{message} has no place here")))
     }
+}
+
+pub(super) fn lost_thread() -> Fault {
+    Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly")
 }

@@ -1,5 +1,6 @@
 //! How every connection begins: both sides say `Hello`, and the one that dialled what it wants.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -74,6 +75,8 @@ pub struct Session<S> {
     pub words: KeyWords,
     /// Into which folder of a hub this side sends, if it sends into one.
     pub(super) to: Option<RelPath>,
+    /// Where the other side is, if it has never been met.
+    pub(super) stranger: Option<IpAddr>,
 }
 
 /// A conversation in which the side that dialled has not said yet what it wants.
@@ -110,7 +113,16 @@ impl<S: AsyncRead + AsyncWrite> Greeted<S> {
         };
         let words = pair.words().ok_or_else(no_randomness)?;
         Ok(Self {
-            session: Session { reader, writer, me: me.clone(), exporter: proof.exporter, peer, words, to: None },
+            session: Session {
+                reader,
+                writer,
+                me: me.clone(),
+                exporter: proof.exporter,
+                peer,
+                words,
+                to: None,
+                stranger: None,
+            },
             nonce,
         })
     }
@@ -153,7 +165,14 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             answered: (me.key.public(), &nonce),
         };
         let words = pair.words().ok_or_else(no_randomness)?;
-        Ok((Self { reader, writer, me: me.clone(), exporter: proof.exporter, peer, words, to: None }, opening.request))
+        let (exporter, me) = (proof.exporter, me.clone());
+        Ok((Self { reader, writer, me, exporter, peer, words, to: None, stranger: None }, opening.request))
+    }
+
+    /// The other side has never been met: what it offers from this address has little room until it is
+    /// accepted.
+    pub fn is_of_a_stranger(&mut self, at: IpAddr) {
+        self.stranger = Some(at);
     }
 
     /// Ends the conversation in good order; a failure here changes nothing any more.

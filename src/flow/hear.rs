@@ -20,7 +20,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
 use crate::disk::partial::End;
-use crate::wire::frame::{self, Came, FrameReader};
+use crate::wire::frame::{self, Came, FrameFault, FrameReader};
 use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PACKED, MAX_PAGE};
 use crate::wire::message::{ChunkHead, Sending, Ticket};
 
@@ -58,12 +58,16 @@ pub(super) async fn hear<R: AsyncRead + Unpin>(
 ) -> FlowFault {
     match hear_all(reader, &heard, ear).await {
         Err(fault) => fault,
-        // Everything came. What else is said is heard and means nothing, so that no unread byte
-        // resets the connection under our last words; nor does it matter when the sender hangs up.
-        Ok(()) => {
-            while reader.next::<Sending>().await.is_ok() {}
-            std::future::pending().await
-        }
+        // Everything came. Nothing but keep-alives follows; it does not matter any more when the sender
+        // gives up or hangs up.
+        Ok(()) => loop {
+            match reader.next().await {
+                Ok(Sending::KeepAlive) => {}
+                Err(fault @ (FrameFault::TooLong(_) | FrameFault::Malformed)) => return fault.into(),
+                Ok(Sending::Abort(_)) | Err(_) => std::future::pending().await,
+                Ok(_) => return FlowFault::unexpected("something after the end"),
+            }
+        },
     }
 }
 
@@ -107,7 +111,8 @@ async fn hear_all<R: AsyncRead + Unpin>(
     ear: &Ear,
 ) -> Result<(), FlowFault> {
     let (mut stage, mut taking) = (Hearing::Offer, Taking::default());
-    let (mut entries, mut bytes, mut left_out, mut weight, mut lanes) = (0usize, 0u64, 0, 0usize, 0);
+    let (mut entries, mut bytes, mut left_out, mut weight) = (0usize, 0u64, 0, 0usize);
+    let (mut lanes, mut by_content, mut ticket) = (0, false, false);
     loop {
         match (taking.next(reader, ear).await?, stage) {
             (Sending::KeepAlive, _) => {}
@@ -116,7 +121,7 @@ async fn hear_all<R: AsyncRead + Unpin>(
                 stage = Hearing::Pages;
                 tell(heard, Heard::Offer { transfer, set }).await?;
             }
-            (Sending::Page(page), Hearing::Pages) => {
+            (Sending::Page(page), Hearing::Pages) if !page.is_empty() => {
                 entries += page.len();
                 // From here on sums of sizes cannot overflow.
                 let sum = page.iter().try_fold(bytes, |sum, entry| sum.checked_add(entry.size()));
@@ -139,12 +144,26 @@ async fn hear_all<R: AsyncRead + Unpin>(
                 stage = Hearing::Rest;
                 tell(heard, Heard::PagesEnd).await?;
             }
-            (Sending::ByContent, Hearing::Pages) if entries == 0 => tell(heard, Heard::ByContent).await?,
-            (Sending::Ticket(ticket), Hearing::Pages | Hearing::Rest) => tell(heard, Heard::Ticket(ticket)).await?,
-            (Sending::Lanes(count), Hearing::Rest) if lanes == 0 && count as usize <= MAX_LANES => lanes = count,
-            (Sending::End, Hearing::Rest) if ear.intake.get().is_some() => {
+            (Sending::ByContent, Hearing::Pages) if entries + left_out == 0 && !by_content => {
+                by_content = true;
+                tell(heard, Heard::ByContent).await?;
+            }
+            (Sending::Ticket(said), Hearing::Pages | Hearing::Rest) if !ticket => {
+                ticket = true;
+                tell(heard, Heard::Ticket(said)).await?;
+            }
+            (Sending::Lanes(count), Hearing::Rest)
+                if (1..=MAX_LANES).contains(&(count as usize)) && ear.intake.get().is_some() =>
+            {
+                (stage, lanes) = (Hearing::Ending, count);
+            }
+            (Sending::End, Hearing::Rest | Hearing::Ending) if ear.intake.get().is_some() => {
                 taking.over().await?;
                 return tell(heard, Heard::End { lanes }).await;
+            }
+            // Before its bytes are waited for.
+            (Sending::Chunk(head), _) if head.entry as usize >= entries => {
+                return Err(FlowFault::unexpected("a chunk of what is not offered"));
             }
             (message, Hearing::Pages | Hearing::Rest) => taking.take(reader, message, ear).await?,
             _ => return Err(FlowFault::unexpected("what the sender says")),
@@ -158,6 +177,8 @@ enum Hearing {
     Offer,
     Pages,
     Rest,
+    /// Its lanes are told: nothing but the end follows.
+    Ending,
 }
 
 /// What a connection hands over with, once the offer is accepted.

@@ -5,11 +5,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::fault::FlowFault;
+use super::fault::{FlowFault, lost_thread};
 use super::greet::Session;
 use super::hear::{Ear, Lane, hear_lane};
 use super::lanes::Admission;
-use super::receive::lost_thread;
 use super::underway::{Place, Underway};
 use crate::base::fault::{Fault, FaultKind};
 use crate::wire::frame;

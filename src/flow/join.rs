@@ -90,7 +90,7 @@ pub async fn join<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, typed: Typed) 
 }
 
 /// What a secret is proven about beside the session: the account that the device asked for.
-fn about(account: Option<&Name>) -> Vec<u8> {
+pub fn about(account: Option<&Name>) -> Vec<u8> {
     account.map_or_else(|| vec![0], |name| [&[1], name.as_str().as_bytes()].concat())
 }
 

@@ -4,10 +4,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fault::FlowFault;
 use super::greet::Session;
-use super::pages::pages;
+use super::pages::{Weighed, pages};
 use crate::base::manifest::Entry;
 use crate::wire::frame;
-use crate::wire::limits::{MAX_ENTRIES, MAX_PAGE};
+use crate::wire::limits::{MAX_ENTRIES, MAX_MANIFEST, MAX_PAGE};
 use crate::wire::message::Listing;
 
 /// Hears a listing.
@@ -15,15 +15,19 @@ use crate::wire::message::Listing;
 /// # Errors
 /// See [`FlowFault`].
 pub async fn hear<S: AsyncRead + AsyncWrite>(mut session: Session<S>) -> Result<Vec<Entry>, FlowFault> {
-    let mut entries = Vec::new();
+    let (mut entries, mut weight) = (Vec::new(), 0);
     loop {
         match session.reader.next().await? {
-            Listing::Page(page) if page.len() <= MAX_PAGE && entries.len() + page.len() <= MAX_ENTRIES => {
+            Listing::Page(page) => {
+                weight += page.iter().map(Weighed::weight).sum::<usize>();
+                let fits = page.len() <= MAX_PAGE && entries.len() + page.len() <= MAX_ENTRIES;
+                if !fits || weight > MAX_MANIFEST || page.is_empty() {
+                    return Err(FlowFault::unexpected("a listing of this size"));
+                }
                 entries.extend(page);
             }
             Listing::End => break,
             Listing::Abort(fault) => return Err(FlowFault::Theirs(fault)),
-            Listing::Page(_) => return Err(FlowFault::unexpected("a listing of this size")),
         }
     }
     session.close().await;

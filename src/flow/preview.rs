@@ -4,19 +4,18 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use super::fault::FlowFault;
+use super::fault::{FlowFault, LAST_WORD, lost_thread};
 use super::greet::Session;
 use super::hear::{Ear, Heard, hear};
 use super::limit::Limit;
 use super::outgoing::Outgoing;
 use super::pages::pages;
-use super::receive::lost_thread;
+use super::patience::Patience;
 use super::speak::{Mouth, Telling, open};
 use super::underway::Pulse;
 use crate::base::entries::Entries;
@@ -28,9 +27,6 @@ use crate::disk::root::Root;
 use crate::wire::frame;
 use crate::wire::limits::{KEEP_ALIVE, MAX_PAGE};
 use crate::wire::message::{Receiving, Sending};
-
-/// How long a receiver's last word is waited for when the stream takes nothing more.
-const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What would move.
 #[derive(Debug, Default)]
@@ -55,7 +51,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let mut mouth = Mouth::new(session.writer, Limit::none(), Pulse::new());
     let mut lost = open(&mut mouth, outgoing, (TransferId::new(), set), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
-    let mut haves = Vec::new();
+    let (mut haves, mut accepted) = (Vec::new(), false);
     'heard: loop {
         if telling.over && haves.len() == outgoing.entries().len() {
             mouth.close().await;
@@ -86,8 +82,9 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
             }
         };
         match message {
-            Receiving::Accept | Receiving::KeepAlive => {}
-            Receiving::Have(page) if page.len() <= MAX_PAGE => {
+            Receiving::KeepAlive => {}
+            Receiving::Accept if !accepted => accepted = true,
+            Receiving::Have(page) if accepted && !page.is_empty() && page.len() <= MAX_PAGE => {
                 // Those that it answers may have been found only while it was waited for.
                 let entries = outgoing.entries();
                 let fits = page
@@ -99,7 +96,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 haves.extend(page);
             }
-            Receiving::Decline { kind, reason } => return Err(FlowFault::Declined { kind, reason }),
+            Receiving::Decline { kind, reason } if !accepted => return Err(FlowFault::Declined { kind, reason }),
             Receiving::Abort(fault) => return Err(FlowFault::Theirs(fault)),
             _ => return Err(FlowFault::unexpected("what the receiver says")),
         }
@@ -148,6 +145,7 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     let hearing = hear(&mut session.reader, told, &ear);
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
+    let patience = Patience::new();
     let (hasher, mut names) = (RandomState::new(), HashSet::new());
     let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,6 +155,7 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             message = heard.recv() => message,
             fault = &mut hearing => return if tell == Tell::Yes && fault.kind() == FaultKind::Lost { Ok(preview) } else { Err(fault) },
             _ = quiet.tick() => {
+                patience.offering()?;
                 frame::write(&mut session.writer, &Receiving::KeepAlive).await?;
                 continue;
             }
@@ -202,7 +201,10 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
                 frame::write(&mut session.writer, &decline).await?;
                 return Ok(preview);
             }
-            Some(Heard::PagesEnd | Heard::Ticket(_)) => {}
+            Some(Heard::PagesEnd) => {}
+            // Who is served may attach lanes, and does not; who would send has none to let in.
+            Some(Heard::Ticket(_)) if tell == Tell::No => {}
+            Some(Heard::Ticket(_)) => return Err(FlowFault::unexpected("a ticket")),
             Some(Heard::End { .. }) | None => return Err(FlowFault::unexpected("an end")),
         }
     }

@@ -4,22 +4,24 @@
 //! speaks: it asks for consent, tells what is there already and how far things are, settles and signs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::consent::{Answer, Consent, Proposal, Verdict};
-use super::fault::FlowFault;
+use super::consent::{Answer, Consent, Proposal, Verdict, is_among};
+use super::fault::{FlowFault, LAST_WORD, lost_thread};
 use super::greet::{Me, Session};
 use super::hear::{Ear, Heard, hear};
 use super::heard_lanes::Lanes;
 use super::intake::Intake;
 use super::lanes::{Admission, Further, Growth, Opener, grow};
 use super::limit::Limit;
-use super::pages::pages;
+use super::pages::{Weighed, pages};
+use super::patience::Patience;
 use super::receipt::Statement;
+use super::room::Room;
 use super::stop::Stop;
 use super::underway::{Pulse, Underway, WAITING_EACH, Which};
 use crate::base::entries::Entries;
@@ -27,16 +29,12 @@ use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::{Entry, Have};
-use crate::base::path::Name;
 use crate::disk::outcomes::Settled;
 use crate::disk::partial::Partial;
 use crate::disk::root::Root;
 use crate::wire::frame;
 use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, MAX_PAGE, PROGRESS};
 use crate::wire::message::Receiving;
-
-/// How long a sender's last word is waited for when one of its connections is lost.
-const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Receives over a session in which this side is the receiver.
 ///
@@ -68,6 +66,7 @@ where
         }
         Further::Attach(transfers) => underway = Some((transfers, open)),
     }
+    let room = underway.as_ref().map(|(underway, _)| underway.room(session.peer.id(), session.stranger));
     let mut speaker = Speaker {
         writer: &mut session.writer,
         me: &session.me,
@@ -82,6 +81,9 @@ where
         by_content: false,
         left_out: Vec::new(),
         free: None,
+        room,
+        busy: None,
+        patience: Patience::new(),
         last_said: Instant::now(),
         lanes: Lanes::new(underway, admit, opened),
     };
@@ -93,7 +95,7 @@ where
             biased;
             result = speak => match result {
                 // What the sender said says more than that it hung up.
-                Err(lost @ FlowFault::Lost(_)) => match timeout(LAST_WORD, &mut hear).await {
+                Err(lost @ FlowFault::Lost(_)) if lost.kind() != FaultKind::Protocol => match timeout(LAST_WORD, &mut hear).await {
                     Ok(said @ FlowFault::Theirs(_)) => Err(said),
                     _ => Err(lost),
                 },
@@ -106,6 +108,10 @@ where
     };
     // A writing thread's failure comes before its consequences.
     let result = result.map_err(|fault| speaker.failures.try_recv().map_or(fault, FlowFault::Ours));
+    if let (Some(busy), Err(_), false) = (speaker.busy.take(), &result, stop.is_stopped()) {
+        // What has begun on the disk comes to its end, and is cleared, before this does.
+        let _ = timeout(GREETING, busy).await;
+    }
     let partial = speaker.partial.take();
     speaker.lanes.hearing.shutdown().await;
     let place = speaker.lanes.place.take();
@@ -150,6 +156,11 @@ struct Speaker<'a, S> {
     left_out: Vec<Fault>,
     /// Bytes that the disk still has room for, less what has been accepted.
     free: Option<u64>,
+    /// What the manifest takes of the node's room for these.
+    room: Option<Room>,
+    /// What a thread does for this on the disk, or has done last.
+    busy: Option<JoinHandle<()>>,
+    patience: Patience,
     last_said: Instant,
     lanes: Lanes<S>,
 }
@@ -176,6 +187,7 @@ where
                     return self.settle().await;
                 }
                 _ = tick.tick() => {
+                    if ask.is_some() { self.patience.offering()? }
                     self.report().await?;
                     continue;
                 }
@@ -205,12 +217,16 @@ where
                         p.entries += page.len() as u64;
                         p.bytes += page.iter().map(Entry::size).sum::<u64>();
                     });
+                    self.make_room(page.iter().map(Weighed::weight).sum()).await?;
                     match &self.partial {
                         Some(_) => self.answer_page(page).await?,
                         None => unanswered.push(page),
                     }
                 }
-                Some(Heard::LeftOut(fault)) => self.left_out.push(fault),
+                Some(Heard::LeftOut(fault)) => {
+                    self.make_room(size_of::<Fault>() + fault.text.as_raw().len()).await?;
+                    self.left_out.push(fault);
+                }
                 Some(Heard::PagesEnd) => {
                     if let Some(ask) = ask.take() {
                         self.ask(ask, std::mem::take(&mut unanswered)).await?;
@@ -241,6 +257,18 @@ where
     async fn say(&mut self, message: &Receiving) -> Result<(), FlowFault> {
         self.last_said = Instant::now();
         Ok(frame::write(self.writer, message).await?)
+    }
+
+    /// Takes room for more of the manifest, or declines the offer. What is accepted already ends.
+    async fn make_room(&mut self, bytes: usize) -> Result<(), FlowFault> {
+        let Some(Err(Fault { kind, text: reason })) = self.room.as_mut().map(|room| room.take(bytes)) else {
+            return Ok(());
+        };
+        if self.partial.is_some() {
+            return Err(FlowFault::Ours(Fault { kind, text: reason }));
+        }
+        self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
+        Err(FlowFault::Declined { kind, reason })
     }
 
     /// Has the offer decided on, while the sender is kept waiting in good order.
@@ -308,7 +336,7 @@ where
     async fn open(&mut self, root: Root) -> Result<(), FlowFault> {
         let (transfer, set) = self.offer.ok_or_else(|| FlowFault::unexpected("an answer before the offer"))?;
         let sender = self.sender;
-        self.free = root.free_space();
+        self.free = root.spare_space();
         let opened = self.patiently(move || Partial::open(&root, sender, &set, transfer)).await?;
         self.partial = Some(Arc::new(opened));
         Ok(())
@@ -317,6 +345,8 @@ where
     /// From now on bytes may come.
     fn begin(&mut self) {
         self.progress.send_modify(|p| p.stage = Stage::Moving);
+        self.room.iter_mut().for_each(Room::accepted);
+        self.lanes.place.iter().for_each(|place| place.moves.begin());
         if let Some(partial) = &self.partial {
             let underway = self.lanes.underway.as_ref().map(|(underway, _)| underway);
             let waiting = underway.map_or(WAITING_EACH, Underway::waiting);
@@ -370,6 +400,8 @@ where
     async fn report(&mut self) -> Result<(), FlowFault> {
         let Some(partial) = &self.partial else { return self.keep_alive().await };
         let (bytes, entries) = (partial.bytes_written(), partial.entries_complete());
+        let told = self.progress.borrow().entries;
+        self.patience.moving(bytes.wrapping_add(entries).wrapping_add(told))?;
         let moved = self.progress.borrow().bytes_moved != bytes;
         self.progress.send_modify(|p| {
             (p.bytes_moved, p.bytes_safe, p.entries_done) = (bytes, bytes, entries);
@@ -431,7 +463,8 @@ where
         &mut self,
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, FlowFault> {
-        let mut done = tokio::task::spawn_blocking(work);
+        let (tell, mut done) = oneshot::channel();
+        self.busy = Some(tokio::task::spawn_blocking(move || drop(tell.send(work()))));
         let done = loop {
             tokio::select! {
                 done = &mut done => break done,
@@ -463,15 +496,4 @@ where
             }
         }
     }
-}
-
-pub(super) fn lost_thread() -> Fault {
-    Fault::new(FaultKind::Other, "a thread of this program ended unexpectedly")
-}
-
-/// Whether an outermost name is one that was asked for, or one of them with a number: two that are
-/// alike get one.
-fn is_among(tops: &[Name], top: &str) -> bool {
-    let numbers = 1..=tops.len() as u32;
-    tops.iter().any(|name| name.as_str() == top || numbers.clone().any(|n| name.numbered(n).as_str() == top))
 }

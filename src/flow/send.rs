@@ -5,13 +5,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::fault::FlowFault;
+use super::fault::{FlowFault, LAST_WORD};
 use super::frames;
 use super::greet::Session;
 use super::lanes::{Admission, Further, Growth, Opener, grow};
@@ -20,7 +19,7 @@ use super::pump;
 use super::receipt::Statement;
 use super::speak::{Mouth, Speaker, on_lanes};
 use super::stop::Stop;
-use super::underway::{Pulse, WAITING_EACH, Which};
+use super::underway::{Moves, Pulse, WAITING_EACH, Which};
 use crate::base::digest::EntryDigest;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
@@ -31,9 +30,6 @@ use crate::link::key::PublicKey;
 use crate::wire::frame::FrameReader;
 use crate::wire::limits::{MAX_LANES, MAX_PAGE};
 use crate::wire::message::{Receipt, Receiving, Sending};
-
-/// How long a receiver's last word is waited for when the stream takes nothing more.
-const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What a sender knows of one receiver's transfer, shared by its threads and tasks.
 #[derive(Debug)]
@@ -176,8 +172,11 @@ where
         haves,
         transfer,
         admit: Some(admit),
+        moves: place.as_ref().map(|place| place.moves.clone()).unwrap_or_default(),
         outcomes: Vec::new(),
         told: 0,
+        ticket: false,
+        settling: false,
     };
     let result = {
         let heard = hearing.run(&mut session.reader);
@@ -225,8 +224,13 @@ struct Hearing<'a> {
     transfer: TransferId,
     /// Where what lets further connections in goes.
     admit: Option<oneshot::Sender<Admission>>,
+    moves: Moves,
     outcomes: Vec<Outcome>,
     told: usize,
+    /// Whether a ticket was said.
+    ticket: bool,
+    /// Whether it has everything, as it says.
+    settling: bool,
 }
 
 impl Hearing<'_> {
@@ -236,33 +240,38 @@ impl Hearing<'_> {
             self.ledger.pulse.beat();
             match message {
                 Receiving::KeepAlive => {}
-                Receiving::Asking => self.stage(Stage::Asking),
+                Receiving::Asking if !self.ledger.is_accepted() => self.stage(Stage::Asking),
                 Receiving::Accept if !self.ledger.is_accepted() => {
                     self.ledger.accept();
+                    self.moves.begin();
                     self.stage(Stage::Moving);
                     let _ = self.haves.send(Vec::new());
                 }
                 Receiving::Decline { kind, reason } if !self.ledger.is_accepted() => {
                     return Err(FlowFault::Declined { kind, reason });
                 }
-                Receiving::Ticket(ticket) if self.ledger.is_accepted() => {
+                Receiving::Ticket(ticket) if self.ledger.is_accepted() && !self.ticket => {
+                    self.ticket = true;
                     let admission = Admission { transfer: self.transfer, ticket };
                     // Who does not grow has no use for it.
                     let _ = self.admit.take().map(|admit| admit.send(admission));
                 }
                 Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
-                Receiving::Progress { bytes, .. } if self.ledger.is_accepted() => {
+                Receiving::Progress { bytes, .. } if self.ledger.is_accepted() && self.outcomes.is_empty() => {
                     // Nobody has more than was sent, whatever it says.
                     self.ledger.count(|p| p.bytes_safe = bytes.min(p.bytes_moved));
                 }
-                Receiving::Settling if self.ledger.is_accepted() => self.stage(Stage::Settling),
-                Receiving::Outcomes(page) if self.all_told() => {
-                    if page.len() > MAX_PAGE || self.outcomes.len() + page.len() > self.told {
+                Receiving::Settling if self.all_told() && self.ledger.is_finished() && !self.settling => {
+                    self.settling = true;
+                    self.stage(Stage::Settling);
+                }
+                Receiving::Outcomes(page) if self.settling => {
+                    if page.is_empty() || page.len() > MAX_PAGE || self.outcomes.len() + page.len() > self.told {
                         return Err(FlowFault::unexpected("more outcomes than entries"));
                     }
                     self.outcomes.extend(page);
                 }
-                Receiving::Receipt(receipt) if self.all_told() => return Ok(receipt),
+                Receiving::Receipt(receipt) if self.settling => return Ok(receipt),
                 Receiving::Abort(fault) => return Err(FlowFault::Theirs(fault)),
                 _ => return Err(FlowFault::unexpected("what the receiver says")),
             }

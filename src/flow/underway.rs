@@ -1,6 +1,8 @@
 //! Transfers under way at a node: whoever has the ticket may attach further connections, and a
 //! sender that dials again takes the place of its own lost connection.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::greet::Session;
 use super::intake::Buffers;
+use super::room::{Room, Rooms};
 use super::stop::{Stop, Stopper};
 use crate::base::id::{PeerId, TransferId};
 use crate::wire::limits::KEEP_ALIVE;
@@ -41,6 +44,7 @@ struct Shared<S> {
     transfers: Mutex<Vec<Transfer<S>>>,
     ended: Notify,
     buffers: Buffers,
+    rooms: Rooms,
 }
 
 #[derive(Debug)]
@@ -50,6 +54,7 @@ struct Transfer<S> {
     lanes: mpsc::Sender<Session<S>>,
     replaced: Stopper,
     pulse: Pulse,
+    moves: Moves,
 }
 
 /// What tells transfers apart.
@@ -96,12 +101,24 @@ impl Pulse {
     }
 }
 
+/// Whether a transfer has been accepted: others share memory and link with those only.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moves(Arc<AtomicBool>);
+
+impl Moves {
+    /// From now on it is.
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A transfer's place among those under way, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place<S> {
     shared: Arc<Shared<S>>,
     which: Which,
     pub(super) ticket: Ticket,
+    pub(super) moves: Moves,
     /// Turned on when the same transfer comes again.
     pub(super) replaced: Stop,
 }
@@ -114,7 +131,8 @@ impl<S> Clone for Underway<S> {
 
 impl<S> Default for Underway<S> {
     fn default() -> Self {
-        Self(Arc::new(Shared { transfers: Mutex::default(), ended: Notify::new(), buffers: Buffers::default() }))
+        let (buffers, rooms) = (Buffers::default(), Rooms::default());
+        Self(Arc::new(Shared { transfers: Mutex::default(), ended: Notify::new(), buffers, rooms }))
     }
 }
 
@@ -135,7 +153,8 @@ impl<S> Underway<S> {
         aws_lc_rs::rand::fill(&mut ticket.0).ok()?;
         let stopper = Stopper::new();
         let replaced = stopper.listen();
-        let mut transfer = Some(Transfer { which, ticket, lanes, replaced: stopper, pulse });
+        let moves = Moves::default();
+        let mut transfer = Some(Transfer { which, ticket, lanes, replaced: stopper, pulse, moves: moves.clone() });
         loop {
             {
                 // Looked at and taken in one: two that wait do not both get in.
@@ -147,13 +166,18 @@ impl<S> Underway<S> {
             }
             let _ = timeout(LOOK, self.0.ended.notified()).await;
         }
-        Some(Place { shared: self.0.clone(), which, ticket, replaced })
+        Some(Place { shared: self.0.clone(), which, ticket, moves, replaced })
     }
 
     /// How many MiB one of the transfers may have waiting: few where there are many, so that all together
     /// take no more memory than [`WAITING`].
     pub(super) fn waiting(&self) -> usize {
-        (WAITING / self.0.lock().len().max(1)).clamp(1, WAITING_EACH)
+        (WAITING / moving(&self.0.lock()).max(1)).clamp(1, WAITING_EACH)
+    }
+
+    /// Room for the manifest of one more offer; `stranger` is the address of a peer never met.
+    pub(super) fn room(&self, peer: PeerId, stranger: Option<IpAddr>) -> Room {
+        self.0.rooms.enter(peer, stranger)
     }
 
     /// Buffers that all of them use.
@@ -174,12 +198,17 @@ impl<S> Underway<S> {
             other.which.peer == peer && other.which.transfer == transfer && fits
         });
         match found {
-            Some(found) if transfers.len() <= MANY => {
+            Some(found) if moving(&transfers) <= MANY => {
                 found.lanes.try_send(session).map_err(|refused| Box::new(refused.into_inner()))
             }
             _ => Err(Box::new(session)),
         }
     }
+}
+
+/// How many of the transfers have been accepted.
+fn moving<S>(transfers: &[Transfer<S>]) -> usize {
+    transfers.iter().filter(|transfer| transfer.moves.0.load(Ordering::Relaxed)).count()
 }
 
 /// Whether an earlier connection of this transfer has yet to end; tells it to.
@@ -233,6 +262,18 @@ mod tests {
             places.push(underway.enter(which, Pulse::new(), mpsc::channel(1).0).await.unwrap());
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn offers_that_nobody_has_accepted_take_nothing_from_the_others() {
+        let (underway, mut places) = (Underway::<()>::default(), Vec::new());
+        for n in 0..2 * MANY {
+            let which = Which::served(PeerId::of_public_key(&[1; 32]), TransferId::new());
+            places.push(underway.enter(which, Pulse::new(), mpsc::channel(1).0).await.unwrap());
+            assert_eq!((underway.waiting(), n < 2 * MANY), (WAITING_EACH, true));
+        }
+        places.iter().for_each(|place| place.moves.begin());
+        assert!(underway.waiting() < WAITING_EACH);
     }
 
     #[tokio::test(start_paused = true)]

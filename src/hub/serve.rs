@@ -30,7 +30,7 @@ use crate::flow::stop::{Stop, Stopper};
 use crate::flow::{ask, list, preview, receive, send};
 use crate::link::tls::{Link, Stream, Tls};
 use crate::node::accept::Server;
-use crate::node::caps::Caps;
+use crate::node::caps::{Caps, Met};
 use crate::node::serve::now;
 use crate::wire::hub::Verb;
 use crate::wire::message::Request;
@@ -54,6 +54,10 @@ impl Server for Hub {
             // Who hangs up before saying anything has reached us another way, or only looked.
             Err(_) => {}
         }
+    }
+
+    fn met(&self, peer: &PeerId) -> Met {
+        if self.register.read(|records| records.member(peer)).is_some() { Met::Known } else { Met::Stranger }
     }
 
     async fn closed(&self, address: SocketAddr, reason: String) {

@@ -1,7 +1,7 @@
 //! Wrong tries to join: how often somebody may be wrong, and how long to wait then.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::base::id::PeerId;
 use crate::base::path::Name;
 use crate::disk::fit::folded;
+use crate::node::caps::network;
 
 /// How many tries may be wrong within [`WINDOW`]: from one address, from one device, for one account.
 pub const MAX_WRONG: u32 = 5;
@@ -123,17 +124,6 @@ impl Counts {
 fn sources(address: IpAddr, device: PeerId, account: Option<&Name>) -> Vec<Source> {
     let account = account.map(|name| Source::Account(folded(name.as_str())));
     [Source::Address(network(address)), Source::Device(device)].into_iter().chain(account).collect()
-}
-
-/// An address as it is counted: a machine has all of an IPv6 network of 64 bits to choose from, but for
-/// those of the link, where it shares one with everybody.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_unicast_link_local() && !v6.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))
-        }
-        address => address,
-    }
 }
 
 #[cfg(test)]

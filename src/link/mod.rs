@@ -4,5 +4,5 @@ pub mod dial;
 pub mod key;
 pub mod knock;
 pub mod listen;
-mod socket;
+pub mod socket;
 pub mod tls;

@@ -15,21 +15,17 @@ use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
-use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use zeroize::Zeroizing;
 
 use super::key::{Key, PublicKey};
-use super::socket;
+use super::socket::Socket;
 use crate::base::fault::plain;
 
 /// What both sides offer as application protocol (RFC 7301).
 const ALPN: &[u8] = b"ftx/1";
-
-/// Bytes read from the socket at once: a syscall per TLS record costs a third of the speed.
-const SOCKET_READ: usize = 256 * 1024;
 
 /// Plaintext that TLS takes before it insists on sending: small enough to stay in the cache until
 /// the system has copied it, large enough for few syscalls.
@@ -44,7 +40,7 @@ pub struct Tls {
 }
 
 /// An encrypted stream.
-pub type Stream = TlsStream<BufReader<TcpStream>>;
+pub type Stream = TlsStream<Socket>;
 
 /// A secret of one session, that only its two ends have (RFC 8446, section 7.5). Wiped when it is dropped,
 /// never shown.
@@ -82,6 +78,13 @@ pub struct Link {
     pub exporter: Exporter,
     /// The peer's address.
     pub address: SocketAddr,
+}
+
+impl Link {
+    /// Keeps something until the stream is dropped, wherever that goes.
+    pub fn hold(&mut self, what: impl std::any::Any + Send + Sync) {
+        self.stream.get_mut().0.hold(what);
+    }
 }
 
 /// Why there is no authenticated stream.
@@ -144,10 +147,9 @@ impl Tls {
     /// # Errors
     /// See [`TlsFault`].
     pub async fn connect(&self, tcp: TcpStream, patience: std::time::Duration) -> Result<Link, TlsFault> {
-        socket::prepare(&tcp);
         let address = tcp.peer_addr().map_err(TlsFault::Failed)?;
         let name = ServerName::try_from("ftx").map_err(|_| TlsFault::Foreign)?;
-        let stream = self.connector.connect(name, BufReader::with_capacity(SOCKET_READ, tcp));
+        let stream = self.connector.connect(name, Socket::new(tcp));
         let stream = timeout(patience, stream).await.map_err(|_| TlsFault::Slow)?.map_err(fault)?;
         link(stream.into(), address)
     }
@@ -157,9 +159,8 @@ impl Tls {
     /// # Errors
     /// See [`TlsFault`].
     pub async fn accept(&self, tcp: TcpStream, patience: std::time::Duration) -> Result<Link, TlsFault> {
-        socket::prepare(&tcp);
         let address = tcp.peer_addr().map_err(TlsFault::Failed)?;
-        let stream = self.acceptor.accept(BufReader::with_capacity(SOCKET_READ, tcp));
+        let stream = self.acceptor.accept(Socket::new(tcp));
         let stream = timeout(patience, stream).await.map_err(|_| TlsFault::Slow)?.map_err(fault)?;
         link(stream.into(), address)
     }
@@ -171,7 +172,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn link(mut stream: TlsStream<BufReader<TcpStream>>, address: SocketAddr) -> Result<Link, TlsFault> {
+fn link(mut stream: TlsStream<Socket>, address: SocketAddr) -> Result<Link, TlsFault> {
     let (_, session) = stream.get_ref();
     // rustls lets a peer pass that offers no protocol at all.
     if session.alpn_protocol() != Some(ALPN) {

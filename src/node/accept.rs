@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::caps::{Caps, Counted};
+use super::caps::{Caps, Counted, Met};
+use crate::base::id::PeerId;
 use crate::flow::stop::Stop;
 use crate::link::listen::Listener;
 use crate::link::tls::{Link, Tls, TlsFault};
@@ -28,6 +29,11 @@ pub trait Server: Send + Sync + 'static {
 
     /// Holds a conversation with whoever has proven who it is; ends soon when told to stop.
     fn hold(self: Arc<Self>, link: Link, caps: Caps, stop: Stop) -> impl Future<Output = ()> + Send;
+
+    /// Whether this peer has been met before. Places are kept for those who have.
+    fn met(&self, _: &PeerId) -> Met {
+        Met::Stranger
+    }
 
     /// A connection was closed before it was known whose it is; said once for each address.
     fn closed(&self, address: SocketAddr, reason: String) -> impl Future<Output = ()> + Send;
@@ -64,10 +70,18 @@ fn hung_up(error: &io::Error) -> bool {
 
 async fn connection(server: Arc<impl Server>, tcp: TcpStream, mut counted: Counted, caps: Caps, stop: Stop) {
     let Ok(address) = tcp.peer_addr() else { return };
-    match server.tls().accept(tcp, HANDSHAKE).await {
-        Ok(link) => {
-            counted.proven();
-            server.hold(link, caps, stop).await;
+    let accepted = tokio::select! {
+        accepted = server.tls().accept(tcp, HANDSHAKE) => accepted,
+        () = counted.gives_way() => return,
+    };
+    match accepted {
+        Ok(mut link) => {
+            let peer = link.peer.id();
+            if counted.proven(peer, server.met(&peer)) {
+                // Wherever the connection goes, also as a lane of a transfer, it counts until it ends.
+                link.hold(counted);
+                server.hold(link, caps, stop).await;
+            }
         }
         Err(fault) => {
             // Who only looks at the port, or has reached us another way meanwhile, is not worth a word.

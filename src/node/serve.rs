@@ -5,18 +5,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Node;
 use super::accept::Server;
-use super::caps::Caps;
+use super::caps::{Caps, Met, network};
 use super::event::{Event, Offered, PairingAsked, Reply, Way};
 use super::policy::{Decision, Person};
 use super::promise::Promise;
 use crate::base::book::Trust;
 use crate::base::event::Progress;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::id::TransferId;
+use crate::base::id::{PeerId, TransferId};
+use crate::base::manifest::Entry;
 use crate::base::path::RelPath;
 use crate::flow::consent::{Consent, Proposal, Verdict};
 use crate::flow::fault::FlowFault;
@@ -41,6 +43,14 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Whether a peer that is trusted this far has been met.
+fn met(trust: Trust) -> Met {
+    match trust {
+        Trust::Known | Trust::Trusted => Met::Known,
+        Trust::Stranger | Trust::Blocked => Met::Stranger,
+    }
+}
+
 impl Server for Node {
     fn tls(&self) -> &Tls {
         &self.tls
@@ -50,9 +60,17 @@ impl Server for Node {
         conversation(self, link, caps, stop).await;
     }
 
+    fn met(&self, peer: &PeerId) -> Met {
+        self.state.book().map_or(Met::Stranger, |book| met(book.trust(peer)))
+    }
+
     async fn closed(&self, address: SocketAddr, reason: String) {
         let _ = self.events.send(Event::Closed { address, reason }).await;
     }
+}
+
+fn busy() -> Fault {
+    Fault::new(FaultKind::Busy, "too much is fetched there already")
 }
 
 /// Hears what a peer wants and does it, or refuses it.
@@ -70,7 +88,7 @@ async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
         }
     };
     let peer = session.peer.clone();
-    let conversation = Conversation { node: node.clone(), peer: peer.clone(), caps, stop };
+    let conversation = Conversation { node: node.clone(), peer: peer.clone(), address, caps, stop };
     if let Err(fault) = conversation.hold(session, request).await {
         let fault = match fault {
             FlowFault::Theirs(fault) | FlowFault::Ours(fault) => fault,
@@ -83,12 +101,13 @@ async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
 struct Conversation {
     node: Arc<Node>,
     peer: Peer,
+    address: SocketAddr,
     caps: Caps,
     stop: Stop,
 }
 
 impl Conversation {
-    async fn hold(self, session: Session, request: Request) -> Result<(), FlowFault> {
+    async fn hold(self, mut session: Session, request: Request) -> Result<(), FlowFault> {
         let trust = match self.identify() {
             Ok(trust) => trust,
             Err(fault) => {
@@ -97,10 +116,19 @@ impl Conversation {
             }
         };
         match request {
-            Request::Push => self.receive(session, trust).await,
+            Request::Push => {
+                if met(trust) == Met::Stranger {
+                    session.is_of_a_stranger(network(self.address.ip()));
+                }
+                self.receive(session, trust).await
+            }
             Request::Pull(paths) => self.serve(session, trust, paths).await,
             Request::List(path) => {
-                let listing = self.node.shares.admit(trust).and_then(|()| self.node.shares.list(path.as_ref()));
+                let served = self.caps.serving(self.peer.id(), self.address.ip(), met(trust));
+                let listing = match &served {
+                    Some(_) => self.listing(trust, path.clone()).await,
+                    None => Err(busy()),
+                };
                 match listing {
                     Ok(entries) => {
                         self.first(trust, session.words.clone()).await;
@@ -109,7 +137,7 @@ impl Conversation {
                     Err(fault) => refuse(session, &Request::List(path), fault).await,
                 }
             }
-            Request::Pair => self.pair(session).await,
+            Request::Pair => self.pair(session, trust).await,
             Request::Attach { transfer, ticket } => {
                 // Who has no ticket is let go without a word.
                 drop(self.node.underway.attach(transfer, ticket, session));
@@ -197,6 +225,7 @@ impl Conversation {
         (begun, promised): (Arc<OnceLock<Instant>>, Arc<OnceLock<Promise>>),
     ) -> Consent {
         let (node, peer, caps) = (self.node.clone(), self.peer.clone(), self.caps.clone());
+        let (address, met) = (self.address.ip(), met(trust));
         Consent::Ask(Box::new(move |proposal: Proposal| {
             Box::pin(async move {
                 let promise = Promise::of(peer.id(), proposal.transfer, &proposal.entries);
@@ -207,8 +236,8 @@ impl Conversation {
                     return Verdict::Accept(node.inbox.clone());
                 }
                 // Only a whole offer takes a place among the questions.
-                let Some(asking) = caps.question(peer.id()) else {
-                    let reason = "too many questions are open there already".into();
+                let Some(asking) = caps.question(peer.id(), address, met) else {
+                    let reason = "too many questions are open there already, or were put in the last minute".into();
                     return Verdict::Decline { kind: FaultKind::Busy, reason };
                 };
                 let (answer, answered) = oneshot::channel();
@@ -246,7 +275,11 @@ impl Conversation {
     }
 
     async fn serve(self, session: Session, trust: Trust, paths: Vec<RelPath>) -> Result<(), FlowFault> {
+        let served = self.caps.serving(self.peer.id(), self.address.ip(), met(trust));
         let source = self.node.shares.admit(trust).and_then(|()| {
+            if served.is_none() {
+                return Err(busy());
+            }
             if paths.len() > MAX_WANTED {
                 return Err(Fault::protocol("too many paths at once"));
             }
@@ -274,8 +307,16 @@ impl Conversation {
         Ok(())
     }
 
-    async fn pair(self, session: Session) -> Result<(), FlowFault> {
-        let asking = self.caps.question(self.peer.id());
+    /// What a shared folder holds. A long one is read on a thread that may block.
+    async fn listing(&self, trust: Trust, path: Option<RelPath>) -> Result<Vec<Entry>, Fault> {
+        self.node.shares.admit(trust)?;
+        let node = self.node.clone();
+        let listed = spawn_blocking(move || node.shares.list(path.as_ref())).await;
+        listed.unwrap_or_else(|_| Err(Fault::new(FaultKind::Interrupted, "the node ends")))
+    }
+
+    async fn pair(self, session: Session, trust: Trust) -> Result<(), FlowFault> {
+        let asking = self.caps.question(self.peer.id(), self.address.ip(), met(trust));
         if asking.is_none() || self.node.policy.person == Person::Absent {
             let fault = Fault::new(FaultKind::Declined, "nobody is at its terminal to compare the words");
             return refuse(session, &Request::Pair, fault).await;

@@ -23,6 +23,18 @@ pub const MAX_ENTRIES: usize = 4_000_000;
 /// Most bytes of an offer's manifest, all its pages together.
 pub const MAX_MANIFEST: usize = 256 * 1024 * 1024;
 
+/// Most bytes of the manifests of all offers that a node hears at once.
+pub const MAX_MANIFESTS: usize = 320 * 1024 * 1024;
+
+/// Most bytes of the manifests of all strangers' offers that nobody has said yes to.
+pub const MAX_STRANGE: usize = 16 * 1024 * 1024;
+
+/// Most bytes of these from one stranger, and from one address.
+pub const MAX_STRANGE_EACH: usize = 4 * 1024 * 1024;
+
+/// A stranger's offer of no more than this does not count among these: few files always find room.
+pub const SMALL_OFFER: usize = 16 * 1024;
+
 /// Most notes on what a sender leaves out that a receiver keeps.
 pub const MAX_LEFT_OUT: usize = 1000;
 
@@ -52,6 +64,13 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// How often a receiver tells how far it is.
 pub const PROGRESS: Duration = Duration::from_millis(250);
+
+/// How long an offer that is to be decided on may take until it is complete.
+pub const OFFERING: Duration = Duration::from_secs(30 * 60);
+
+/// How long an accepted transfer may go on in which nothing but keep-alives comes: a sender may have a long
+/// file to read before it has anything to say, and a pipe may be quiet for hours.
+pub const STALLED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a person may think about a question.
 pub const PROMPT: Duration = Duration::from_secs(10 * 60);

@@ -6,7 +6,7 @@
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 scripts=("$@")
-[ $# -gt 0 ] || scripts=(one-file small-files latency senders lan-file lan-loss lan-compress memory resume hub)
+[ $# -gt 0 ] || scripts=(one-file small-files latency senders lan-file lan-loss lan-compress memory resume hub denial)
 BENCH_ROWS=$(mktemp)
 export BENCH_ROWS
 trap 'rm -f "$BENCH_ROWS"' EXIT

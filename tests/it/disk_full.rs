@@ -64,6 +64,22 @@ fn a_full_disk_is_told_on_both_sides_and_the_node_lives_on() {
     assert!(matches!(pushed.code, Some(0 | 9)), "{pushed:?}");
 }
 
+#[test]
+fn a_pipe_without_end_does_not_take_the_last_of_a_disk() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let Some(node) = up_with_small_disk(&alice, "size=128m") else { return };
+    let inbox = node.sees(&alice.path("inbox"));
+    let mut command = bob.command(&["push", "-", &node.at()]);
+    command.arg("--json");
+    let told = Process::start_with_input(command, &noise(1, 160 << 20)).end().exits(9).failure();
+    assert!(told.contains("the disk is full"), "{told}");
+    // Before the next thing comes and clears it.
+    let failed = node.event("failed");
+    assert_eq!(failed["kind"], "disk", "{failed}");
+    assert!(failed.to_string().contains("kept free"), "{failed}");
+    assert!(staged(&inbox) < 128 << 20);
+}
+
 /// Bytes staged in a folder.
 fn staged(inbox: &Path) -> u64 {
     let areas = fs::read_dir(inbox.join(".ftx-partial")).into_iter().flatten();

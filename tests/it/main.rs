@@ -16,6 +16,8 @@ mod conflict;
 mod control;
 mod demo;
 #[cfg(target_os = "linux")]
+mod denial;
+#[cfg(target_os = "linux")]
 mod disk_full;
 #[cfg(unix)]
 mod doctor;
@@ -84,6 +86,7 @@ mod several;
 mod signals;
 #[cfg(unix)]
 mod sources;
+mod states;
 mod supply;
 #[cfg(unix)]
 mod survive;

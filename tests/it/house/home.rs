@@ -185,6 +185,12 @@ impl Node {
         Path::new("/proc").join(self.process.id().to_string()).join("root").join(folder.strip_prefix("/").unwrap())
     }
 
+    /// The number of its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The process.
     pub(crate) fn process(self) -> Process {
         self.process

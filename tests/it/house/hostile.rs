@@ -8,21 +8,18 @@ use ftx::base::digest::{ChunkHash, EntryDigest};
 use ftx::base::id::{Role, TransferId};
 use ftx::base::manifest::{Entry, EntryKind, Have, Outcome, Stamp};
 use ftx::base::path::RelPath;
-use ftx::link::key::Key;
-use ftx::link::tls::{Link, Tls};
-use ftx::wire::frame::{self, FrameReader};
+use ftx::link::key::{Key, PublicKey};
+use ftx::link::tls::{Exporter, Link, Stream, Tls};
+use ftx::wire::frame::{self, FrameFault, FrameReader};
 use ftx::wire::hello::Hello;
 use ftx::wire::message::{ChunkHead, Opening, Receipt, Receiving, Request, Sending};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsStream;
 
 use super::PATIENCE;
-
-type Stream = TlsStream<BufReader<TcpStream>>;
 
 /// A peer that says what it likes, over one connection.
 pub(crate) struct Hostile {
@@ -32,6 +29,10 @@ pub(crate) struct Hostile {
     pub(crate) name: String,
     /// Its key.
     pub(crate) key: Arc<Key>,
+    /// The other side's key.
+    pub(crate) other: PublicKey,
+    /// The secret of the session.
+    pub(crate) exporter: Exporter,
 }
 
 /// What has been taken from a sender.
@@ -85,10 +86,33 @@ impl Hostile {
 
     /// Connects under this key.
     pub(crate) async fn dial_with(key: Arc<Key>, port: u16) -> Self {
-        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let link = Tls::new(&key).unwrap().connect(tcp, PATIENCE).await.unwrap();
-        Self::over(link, key)
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+            tcp.set_nodelay(true).unwrap();
+            match Tls::new(&key).unwrap().connect(tcp, PATIENCE).await {
+                Ok(link) => return Self::over(link, key),
+                // Who connects many hundred times a second is let in again a moment later.
+                Err(fault) => assert!(tokio::time::Instant::now() < end, "{fault}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Connects from an address of this machine; `None` where it is not let in.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn dial_from(from: Ipv4Addr, key: Arc<Key>, port: u16) -> Option<Self> {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let tcp = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.ok()?;
+        let link = Tls::new(&key).unwrap().connect(tcp, PATIENCE).await.ok()?;
+        Some(Self::over(link, key))
+    }
+
+    /// Says what it wants, after the greeting.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn want(&mut self, request: Request) {
+        self.say(&Opening { nonce: NONCE, request }).await;
     }
 
     /// Connects, greets as it should and says that it wants to push.
@@ -110,9 +134,10 @@ impl Hostile {
     }
 
     fn over(link: Link, key: Arc<Key>) -> Self {
-        let (read, writer) = tokio::io::split(link.stream);
+        let Link { stream, peer: other, exporter, .. } = link;
+        let (read, writer) = tokio::io::split(stream);
         let name = format!("mallory-{}", key.public().id().short());
-        Self { reader: FrameReader::new(read), writer, name, key }
+        Self { reader: FrameReader::new(read), writer, name, key, other, exporter }
     }
 
     /// Its `Hello`, an honest one, for the side that dials.
@@ -151,6 +176,20 @@ impl Hostile {
         }
         let length = u32::from_be_bytes(length.try_into().unwrap());
         self.reader.raw(length as usize, &mut rest).await.is_ok()
+    }
+
+    /// Everything that still comes, as bytes, until the other side ends the connection; which it does.
+    pub(crate) async fn rest(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match tokio::time::timeout_at(end, self.reader.raw(1, &mut bytes)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(FrameFault::Ended | FrameFault::Io(_))) => return bytes,
+                Ok(Err(fault)) => panic!("the other side keeps the connection: {fault}"),
+                Err(_) => panic!("the other side keeps the connection alive"),
+            }
+        }
     }
 
     /// Hears a sender's next message, with a chunk's bytes; `None` at the end.
@@ -234,6 +273,11 @@ impl Trap {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         Self { listener, port, key }
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is, as it is typed.

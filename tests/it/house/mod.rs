@@ -23,6 +23,7 @@ pub(crate) mod proxy;
 pub(crate) mod sluice;
 #[cfg(unix)]
 pub(crate) mod terminal;
+pub(crate) mod vocabulary;
 
 use std::time::{Duration, Instant};
 

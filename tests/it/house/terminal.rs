@@ -41,6 +41,12 @@ impl Terminal {
         Self { child, keyboard, screen }
     }
 
+    /// The number of the program's process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that was on the screen so far.
     pub(crate) fn screen(&self) -> String {
         self.screen.lock().unwrap().replace("\r\n", "\n")

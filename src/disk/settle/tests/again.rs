@@ -253,3 +253,30 @@ fn staging_that_nobody_waits_for_any_more_is_cleared() {
     drop(open(home.path()));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn one_sender_leaves_so_much_behind_and_what_is_oldest_goes_first() {
+    let home = tempfile::tempdir().unwrap();
+    let root = Root::open(home.path()).unwrap();
+    let (greedy, honest) = (PeerId::of_public_key(&[1; 32]), PeerId::of_public_key(&[2; 32]));
+    let open = |peer: PeerId, set: u8| {
+        let partial = Arc::new(Partial::open(&root, peer, &[set; 32], TransferId::new()).unwrap());
+        let haves = partial.admit(vec![file("big", 2 * CHUNK as usize)]).unwrap();
+        (partial, haves[0] == Have::Nothing)
+    };
+    let leave = |peer: PeerId, set: u8| {
+        let (partial, fresh) = open(peer, set);
+        assert!(fresh);
+        write(&partial, 0, &vec![set; CHUNK as usize], 0..1).unwrap();
+        partial.leave();
+    };
+    leave(honest, 1);
+    (0..40).for_each(|set| leave(greedy, set));
+    assert_eq!(fs::read_dir(home.path().join(".ftx-partial")).unwrap().count(), 1 + 32);
+    let is_gone = |peer, set| {
+        let (partial, fresh) = open(peer, set);
+        partial.leave();
+        fresh
+    };
+    assert!(!is_gone(honest, 1) && !is_gone(greedy, 39) && is_gone(greedy, 0));
+}
