@@ -95,15 +95,28 @@ impl Hub {
         while self.activity.is_busy() && from.elapsed() < LATEST {
             thread::sleep(GIVE_WAY);
         }
-        let mut told = Telling::new(self);
-        let done = self.rebuild(|rebuild| match noticed {
-            Noticed::Paths(paths) => rebuild.paths(&paths.into_iter().collect::<Vec<_>>(), &mut |one| told.tell(one)),
-            Noticed::Everything => rebuild.everything(&mut |one| told.tell(one)),
-        });
-        told.end();
+        let done = match noticed {
+            Noticed::Paths(paths) => self.look_at(&paths.into_iter().collect::<Vec<_>>()),
+            Noticed::Everything => self.look(|rebuild, told| rebuild.everything(&mut |one| told.tell(one)).map(drop)),
+        };
         if let Err(fault) = done {
             self.log(Event::Trouble(fault));
         }
+    }
+
+    /// Takes in what is at these paths, and below them, and is in no row.
+    ///
+    /// # Errors
+    /// Where the catalogue cannot be read or written.
+    pub(super) fn look_at(&self, paths: &[RelPath]) -> Result<(), Fault> {
+        self.look(|rebuild, told| rebuild.paths(paths, &mut |one| told.tell(one)).map(drop))
+    }
+
+    fn look(&self, run: impl FnOnce(&Rebuild<'_>, &mut Telling<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut told = Telling::new(self);
+        let done = self.rebuild(|rebuild| run(rebuild, &mut told));
+        told.end();
+        done
     }
 }
 

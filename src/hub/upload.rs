@@ -94,6 +94,13 @@ struct Known {
     rows: HashMap<RelPath, Row>,
 }
 
+impl Known {
+    /// Whether something is there and in no row.
+    fn lacks(&self, path: &RelPath) -> bool {
+        self.stats.contains_key(path) && !self.rows.contains_key(path)
+    }
+}
+
 /// What is new of an entry that is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
@@ -367,7 +374,7 @@ impl Keeper for Upload {
     fn settled(&self, pages: &[Vec<Settled>]) -> Result<(), Fault> {
         self.hub.catalogue.kept_all(std::mem::take(&mut *lock(&self.kept)))?;
         // While a page is being recorded, the files of the next are looked at.
-        let mut recording = None;
+        let (mut recording, mut unknown) = (None, Vec::new());
         for page in pages {
             let known = self.known(page)?;
             if let Some(recorded) = recording.take() {
@@ -375,13 +382,18 @@ impl Keeper for Upload {
             }
             let (mut came, mut news) = (0, Vec::new());
             for settled in page.iter().filter(|settled| has_owner(settled)) {
-                let Some((row, what)) = self.row(settled, &known)? else { continue };
+                let Some((row, what)) = self.row(settled, &known)? else {
+                    unknown.extend(self.full(placed_at(settled)).ok().filter(|path| known.lacks(path)));
+                    continue;
+                };
                 came += if what == News::Came { row.size } else { 0 };
                 news.extend((what != News::Nothing).then_some(row));
             }
             recording = Some((self.hub.catalogue.begin_record(news)?, came));
         }
-        recording.map_or(Ok(()), |recorded| self.recorded(recorded))
+        recording.map_or(Ok(()), |recorded| self.recorded(recorded))?;
+        // Put there by hand, or by an earlier try that could not be noted: then it is that one's.
+        if unknown.is_empty() { Ok(()) } else { self.hub.look_at(&unknown) }
     }
 
     fn noted(&self, page: &[Settled]) -> Result<(), Fault> {

@@ -76,6 +76,23 @@ fn what_is_put_there_by_hand_is_not_given_to_whoever_gave_up_an_upload() {
 }
 
 #[test]
+fn what_a_first_try_put_into_place_and_could_not_note_is_its_senders_after_the_next() {
+    let lab = Lab::new();
+    let first = lab.offers("alice", "shared", 1, &[file("a", b"abc")]).unwrap();
+    first.upload.begin().unwrap();
+    // The disk is full: it is in place, and there is no room for its row.
+    std::fs::write(lab.dir.join("shared/a"), b"abc").unwrap();
+    let placed = std::fs::File::options().write(true).open(lab.dir.join("shared/a")).unwrap();
+    placed
+        .set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(WHEN.seconds.cast_unsigned(), WHEN.nanos))
+        .unwrap();
+    drop((first, placed));
+    let again = lab.offers("alice", "shared", 2, &[file("a", b"abc")]).unwrap();
+    assert_eq!(again.settle().unwrap(), [Outcome::Unchanged]);
+    assert_eq!(lab.owner("shared/a").as_deref(), Some("alice"));
+}
+
+#[test]
 fn who_is_disabled_while_something_comes_puts_nothing_into_place() {
     let lab = Lab::new();
     let coming = lab.offers("alice", "shared", 1, &[file("a", b"abc")]).unwrap();

@@ -75,8 +75,10 @@ pub(super) fn journal(bytes: &[u8]) -> Took {
     let home = folder();
     let (root, set) = (Root::open(home.path()).expect("a folder"), [3; 32]);
     // As staging names its folders.
-    let area = Sha256::new_with_prefix(somebody().as_bytes()).chain_update(set).finalize();
-    let area = home.path().join(".ftx-partial").join(HEXLOWER.encode(&area[..16]));
+    let owner = Sha256::new_with_prefix(b"ftx staging owner v1\0").chain_update(somebody().as_bytes()).finalize();
+    let key = Sha256::new_with_prefix(somebody().as_bytes()).chain_update(set).finalize();
+    let area = HEXLOWER.encode(&[&owner[..6], &key[..10]].concat());
+    let area = home.path().join(".ftx-partial").join(area);
     std::fs::create_dir_all(&area).expect("a folder");
     file(&area, "journal", &text);
     let peek = Peek::open(&root, somebody(), &set);

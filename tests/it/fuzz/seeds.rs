@@ -227,7 +227,7 @@ fn conversations() -> Vec<(&'static str, Seeds)> {
     let head = Sending::Packed { length: text_whole, packed: inside.len() as u32 - 4 };
     let packed = [&frames(&[head])[..], &inside[4..], &end].concat();
     vec![
-        ("manifest", vec![("tree", frames(&offer(entries()))), ("empty", frames(&offer(Vec::new())))]),
+        ("manifest", vec![("tree", frames(&offer(entries()))), ("bad-empty", frames(&offer(Vec::new())))]),
         ("listed", vec![("two-pages", listed)]),
         ("told", vec![("standing", told(&[Answer::KeepAlive, Answer::Done { files: 3, path: Some(path("a (1)")) }]))]),
         (
