@@ -53,7 +53,7 @@ const ASKED_OF_ADDRESS: usize = 12;
 const SERVED: usize = 64;
 
 /// How many of these for strangers.
-const STRANGERS_SERVED: usize = 24;
+const STRANGERS_SERVED: usize = 16;
 
 /// How many of these for one peer.
 const SERVED_EACH: usize = 4;

@@ -24,7 +24,7 @@ def paced():
     while True:
         due = max(due + 1 / rate, time.monotonic() - 0.1)
         if due > time.monotonic():
-            time.sleep(due - time.monotonic())
+            time.sleep(max(0, due - time.monotonic()))
         yield n
         n += 1
 

@@ -25,7 +25,7 @@ start_node
 ends=("$node")
 push --quiet "$work/file" >/dev/null
 forget_received
-sleep 1
+sleep 4   # until its announcement has all its sockets
 descriptors() { find "/proc/$node/fd" -mindepth 1 2>/dev/null | wc -l; }
 calm_before=$(descriptors)
 
