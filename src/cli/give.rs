@@ -1,6 +1,7 @@
 //! `ftx give`: hand something over to whoever types a code.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +150,10 @@ fn tell_code(context: &Context, code: &Code, command: &Give, port: u16) {
         qr::lines(&format!("ftx take\n{}", *shown)).iter().for_each(|line| printer.note(line));
     }
     printer.note("on the other machine type   ftx take   and, when it asks, the code above");
-    if let Some(address) = addresses.iter().find(|address| !address.contains('%')) {
+    // What leads here from another machine, if there is any such way.
+    let here_only = |address: &str| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let usable = || addresses.iter().filter(|address| !address.contains('%'));
+    if let Some(address) = usable().find(|address| !here_only(address)).or_else(|| usable().next()) {
         let address = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
         printer.note(&format!("  (if nothing is found there:   ftx take --from {address})"));
     }

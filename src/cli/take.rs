@@ -111,7 +111,7 @@ pub async fn run(context: &Arc<Context>, command: Take) -> Result<Exit, Failure>
 /// The folder that is named. A code is none, and must not be one.
 fn folder(named: &[PathBuf]) -> Result<PathBuf, Failure> {
     let typed = named.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("-");
-    if typed.parse::<Code>().is_ok() {
+    if typed.parse::<Code>().is_ok() || (is_like_a_code(&typed) && !named.iter().any(|path| path.exists())) {
         return Err(Failure::new(Exit::Usage, "a code is never an argument: others on this machine can see those")
             .cause("the shell may also have kept it; it is as good as said aloud")
             .hint("type ftx take alone, and the code when it asks; or put it into a file: ftx take --code-file FILE"));
@@ -123,6 +123,14 @@ fn folder(named: &[PathBuf]) -> Result<PathBuf, Failure> {
             Err(Failure::new(Exit::Usage, "one folder at most can be named").hint("for example: ftx take ~/Downloads"))
         }
     }
+}
+
+/// Whether it is a number and three words, also where one of them is misspelt.
+fn is_like_a_code(typed: &str) -> bool {
+    let mut parts = typed.split(|c: char| c == '-' || c.is_whitespace()).filter(|part| !part.is_empty());
+    let number = parts.next().is_some_and(|first| first.len() <= 2 && first.bytes().all(|byte| byte.is_ascii_digit()));
+    let words: Vec<&str> = parts.collect();
+    number && words.len() == 3 && words.iter().all(|word| word.chars().all(char::is_alphabetic))
 }
 
 /// As it is shown: a person is to see where things go.
@@ -260,6 +268,7 @@ mod tests {
             &["17", "outpost", "sermon", "muscular"],
             &["17 Outpost Sermon Muscular"],
             &["17-outpost", "sermon-muscular"],
+            &["17-outpsot-sermon-muscular"],
         ] {
             let failure = of(typed).unwrap_err();
             assert!(failure.exit == Exit::Usage && failure.hint.contains("--code-file"), "{typed:?}");
