@@ -26,7 +26,7 @@ const PER_PEER: usize = 96;
 const UNPROVEN: usize = 64;
 
 /// How many of these from one address.
-const UNPROVEN_EACH: usize = 16;
+const UNPROVEN_EACH: usize = 48;
 
 /// Connections that one address may open one right after another.
 const BURST: f64 = 2048.0;

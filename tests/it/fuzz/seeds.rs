@@ -208,7 +208,7 @@ fn conversations() -> Vec<(&'static str, Seeds)> {
         messages.iter().for_each(|message| encode(message, &mut bytes).unwrap());
         bytes
     };
-    let listed = [Listing::Page(entries()), Listing::Page(Vec::new()), Listing::End].iter().fold(
+    let listed = [Listing::Page(entries()), Listing::Page(entries()), Listing::End].iter().fold(
         Vec::new(),
         |mut bytes, message| {
             encode(message, &mut bytes).unwrap();
