@@ -87,7 +87,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                 let fits = page
                     .iter()
                     .enumerate()
-                    .all(|(at, have)| entries.get(haves.len() + at).is_some_and(|entry| have.fits(entry.size())));
+                    .all(|(at, have)| entries.get(haves.len() + at).is_some_and(|entry| have.is_of(entry)));
                 if !fits {
                     return Err(FlowFault::unexpected("more than was offered"));
                 }
