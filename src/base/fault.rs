@@ -109,6 +109,26 @@ impl Fault {
         Self::new(FaultKind::Disk, format!("{doing}: {}", plain(error)))
     }
 
+    /// The same for a peer, who is not told where anything is on this machine: of a text with an absolute
+    /// path what stands before it, and after it the cause.
+    pub fn for_peers(self) -> Self {
+        let text = self.text.as_raw();
+        let is_path = |word: &str| {
+            let word = word.trim_start_matches(['"', '\'', '(']);
+            let on_drive = matches!(word.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
+            on_drive || word.starts_with(['/', '\\'])
+        };
+        let begins = text.split_inclusive(' ').scan(0, |at, word| {
+            *at += word.len();
+            Some((*at - word.len(), word))
+        });
+        let Some((at, _)) = begins.into_iter().find(|(_, word)| is_path(word)) else { return self };
+        let (before, path) = text.split_at(at);
+        let cause = path.split_once(": ").map_or("", |(_, cause)| cause);
+        let told = [before.trim_end(), cause].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        Self::new(self.kind, if told.is_empty() { "it failed there".to_owned() } else { told.join(": ") }).for_peers()
+    }
+
     /// The other side said what it must not say here.
     pub fn protocol(text: impl Into<String>) -> Self {
         Self::new(FaultKind::Protocol, text)
@@ -140,6 +160,22 @@ impl std::error::Error for Fault {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_not_told_where_anything_is_here() {
+        let told = |text: &str| Fault::new(FaultKind::Disk, text).for_peers().text.as_raw().to_owned();
+        for (text, expected) in [
+            ("preparing /home/alice/in box/.ftx-partial: the disk is full", "preparing: the disk is full"),
+            ("writing C:\\Users\\alice\\peers.toml: permission denied", "writing: permission denied"),
+            ("/srv/hub is gone: reading \"/srv/hub\": no such file", "reading: no such file"),
+            ("/etc/x is no book", "it failed there"),
+            ("reading b: permission denied", "reading b: permission denied"),
+            ("reading notes/a b: permission denied", "reading notes/a b: permission denied"),
+            ("not enough room: 5 MiB more are needed", "not enough room: 5 MiB more are needed"),
+        ] {
+            assert_eq!(told(text), expected);
+        }
+    }
 
     #[test]
     fn every_kind_has_its_number_and_an_unknown_one_is_kept() {

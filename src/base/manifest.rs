@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::digest::{CHUNK, EntryDigest, chunks_of};
 use super::fault::Fault;
@@ -14,7 +14,14 @@ pub struct Stamp {
     /// Whole seconds since 1970, negative before.
     pub seconds: i64,
     /// Nanoseconds within the second.
+    #[serde(deserialize_with = "nanos")]
     pub nanos: u32,
+}
+
+/// Nanoseconds of a peer: fewer than a second has.
+fn nanos<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let nanos = u32::deserialize(from)?;
+    if nanos < 1_000_000_000 { Ok(nanos) } else { Err(de::Error::custom("a second has fewer nanoseconds")) }
 }
 
 impl Stamp {
@@ -142,7 +149,12 @@ impl Have {
     /// Most runs that are told; further chunks are sent again.
     pub const MAX_RUNS: usize = 1024;
 
-    /// Whether a receiver may say this of an entry of `size` bytes: runs in order, apart, inside.
+    /// Whether a receiver may say this of an entry: of what has no bytes, only that it has nothing.
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        *self == Self::Nothing || (entry.has_bytes() && self.fits(entry.size()))
+    }
+
+    /// Whether a receiver may say this of a file of `size` bytes: runs in order, apart, inside.
     pub fn fits(&self, size: u64) -> bool {
         let Self::Chunks(runs) = self else { return true };
         let mut free = 0;
@@ -251,6 +263,21 @@ mod tests {
         assert!(have(&[(0, 1), (2, 1)]).fits(3 * CHUNK));
         for bad in [&[(0, 4)][..], &[(1, 1), (0, 1)], &[(0, 2), (1, 1)], &[(0, 0)], &[(u32::MAX, u32::MAX)]] {
             assert!(!have(bad).fits(3 * CHUNK), "{bad:?}");
+        }
+        let of = |kind| Entry { path: RelPath::parse("a").unwrap(), kind };
+        let (folder, pipe) = (of(EntryKind::Directory), of(EntryKind::Stream));
+        assert!(Have::Nothing.is_of(&folder) && Have::Skipped.is_of(&pipe) && !have(&[(0, 1)]).is_of(&pipe));
+        for bad in [have(&[]), Have::Skipped, Have::Equal, Have::Digest(EntryDigest([0; 32]))] {
+            assert!(!bad.is_of(&folder), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_with_more_nanoseconds_than_a_second_has_is_none() {
+        let bytes = |nanos| postcard::to_allocvec(&Stamp { seconds: 1, nanos }).unwrap();
+        assert!(postcard::from_bytes::<Stamp>(&bytes(999_999_999)).is_ok());
+        for nanos in [1_000_000_000, u32::MAX] {
+            assert!(postcard::from_bytes::<Stamp>(&bytes(nanos)).is_err(), "{nanos}");
         }
     }
 

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod id;
 pub mod manifest;
 pub mod naming;
+pub mod offered;
 pub mod path;
 pub mod target;
 pub mod text;

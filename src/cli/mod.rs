@@ -149,6 +149,7 @@ pub enum Command {
 /// Parses what was typed, does it, and says how it ended.
 pub fn run() -> Exit {
     process::guard();
+    process::make_room();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_a_command(&error),

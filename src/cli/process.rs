@@ -1,4 +1,4 @@
-//! What this process leaves to nobody, from its first moment.
+//! What this process leaves to nobody, and what it needs of the system, from its first moment.
 
 /// Has the system write no image of this process when it crashes, as its key and what was typed would be in
 /// it; and lets nobody else of this user look into it, where the system can: a debugger of the same user
@@ -20,5 +20,24 @@ pub(super) fn guard() {
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// Files and connections that may be open at once, where the system lets a process have as many: all
+/// connections that a node takes, with what each may have open, and some more.
+#[cfg(unix)]
+const OPEN: u64 = 8192;
+
+/// Takes as many files and connections as may be needed: what is usual, 256 or 1024, is less.
+pub(super) fn make_room() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = maximum.map_or(OPEN, |most| most.min(OPEN));
+        if current.is_some_and(|current| current < wanted) {
+            // Where it is refused there are as many as before.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+        }
     }
 }

@@ -1,9 +1,6 @@
 //! One transfer that comes: what is there of each of its entries, and what has come. Verified chunks
 //! wait in staging until everything is there.
 
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,8 +24,6 @@ pub struct Partial {
     pub(super) area: Area,
     pub(super) fit: Mutex<Fit>,
     pub(super) slots: Mutex<Slots>,
-    pub(super) names: Mutex<HashSet<u64>>,
-    pub(super) hasher: RandomState,
     pub(super) bytes: AtomicU64,
     pub(super) unsynced: AtomicU64,
     pub(super) entries: AtomicU64,
@@ -194,8 +189,6 @@ impl Partial {
             fit: Mutex::new(Fit::new(area.system)),
             area,
             slots: Mutex::default(),
-            names: Mutex::default(),
-            hasher: RandomState::new(),
             bytes: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
             entries: AtomicU64::new(0),
@@ -221,10 +214,6 @@ impl Partial {
         let mut slots = Vec::with_capacity(page.len());
         let mut begun_anew = false;
         for entry in page {
-            // Only a keyed hash of each path is kept: a million paths would be too much.
-            if !lock(&self.names).insert(self.hasher.hash_one(&entry.path)) {
-                return Err(Fault::protocol(format!("{} is offered twice", entry.path)));
-            }
             let elsewhere = lock(&self.fit).elsewhere(&entry)?;
             let local = elsewhere.as_deref().unwrap_or(&entry.path);
             if !self.area.kept.is_empty() {
@@ -378,7 +367,6 @@ impl Partial {
         }
         self.settling.store(true, Ordering::Release);
         // Nothing more is admitted.
-        drop(std::mem::take(&mut *lock(&self.names)));
         let mut slots = std::mem::take(&mut *lock(&self.slots));
         for slot in slots.pages.iter_mut().flat_map(|(_, page)| page) {
             if let State::Equal(found) | State::Same(_, found) = &mut slot.state {

@@ -54,10 +54,10 @@ impl FlowFault {
         }
     }
 
-    /// What to tell the other side, if this side is the one that ends it.
+    /// What to tell the other side, if this side is the one that ends it: nothing of where it is here.
     pub(super) fn to_tell(&self) -> Option<Fault> {
         match self {
-            Self::Ours(fault) => Some(fault.clone()),
+            Self::Ours(fault) => Some(fault.clone().for_peers()),
             Self::Lost(FrameFault::TooLong(_) | FrameFault::Malformed) => Some(Fault::protocol(self.to_string())),
             _ => None,
         }

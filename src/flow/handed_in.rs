@@ -168,7 +168,7 @@ impl Paper {
     /// What it says, and its signature; `None` where a field makes no sense, or is not what follows
     /// from the others.
     fn understand(self) -> Option<(Signed, Vec<u8>)> {
-        let by = PublicKey(bytes(&self.hub.key)?);
+        let by = PublicKey::from_bytes(bytes(&self.hub.key)?)?;
         let what = HandedIn {
             hub: self.hub.name,
             account: self.account,

@@ -19,6 +19,7 @@ use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::Entry;
+use crate::base::offered::Offered;
 use crate::disk::partial::End;
 use crate::wire::frame::{self, Came, FrameFault, FrameReader};
 use crate::wire::limits::{CHUNK_HASH, MAX_ENTRIES, MAX_LANES, MAX_LEFT_OUT, MAX_MANIFEST, MAX_PACKED, MAX_PAGE};
@@ -112,7 +113,7 @@ async fn hear_all<R: AsyncRead + Unpin>(
 ) -> Result<(), FlowFault> {
     let (mut stage, mut taking) = (Hearing::Offer, Taking::default());
     let (mut entries, mut bytes, mut left_out, mut weight) = (0usize, 0u64, 0, 0usize);
-    let (mut lanes, mut by_content, mut ticket) = (0, false, false);
+    let (mut lanes, mut by_content, mut ticket, mut offered) = (0, false, false, Offered::default());
     loop {
         match (taking.next(reader, ear).await?, stage) {
             (Sending::KeepAlive, _) => {}
@@ -130,7 +131,7 @@ async fn hear_all<R: AsyncRead + Unpin>(
                 if page.len() > MAX_PAGE || entries > MAX_ENTRIES || weight > MAX_MANIFEST {
                     return Err(FlowFault::unexpected("a manifest of this size"));
                 }
-                page.iter().try_for_each(Entry::check).map_err(FlowFault::Ours)?;
+                page.iter().try_for_each(Entry::check).and_then(|()| offered.add(&page)).map_err(FlowFault::Ours)?;
                 tell(heard, Heard::Page(page)).await?;
             }
             (Sending::LeftOut(fault), Hearing::Pages) => {
@@ -141,7 +142,7 @@ async fn hear_all<R: AsyncRead + Unpin>(
                 }
             }
             (Sending::PagesEnd { entries: e, bytes: b }, Hearing::Pages) if (e, b) == (entries as u64, bytes) => {
-                stage = Hearing::Rest;
+                (stage, offered) = (Hearing::Rest, Offered::default());
                 tell(heard, Heard::PagesEnd).await?;
             }
             (Sending::ByContent, Hearing::Pages) if entries + left_out == 0 && !by_content => {

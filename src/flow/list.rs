@@ -24,6 +24,9 @@ pub async fn hear<S: AsyncRead + AsyncWrite>(mut session: Session<S>) -> Result<
                 if !fits || weight > MAX_MANIFEST || page.is_empty() {
                     return Err(FlowFault::unexpected("a listing of this size"));
                 }
+                if page.iter().any(|entry| entry.path.depth() > 1) {
+                    return Err(FlowFault::unexpected("something below what is listed"));
+                }
                 entries.extend(page);
             }
             Listing::End => break,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use zstd::zstd_safe::find_frame_compressed_size;
+
 use crate::wire::frame;
 use crate::wire::limits::MAX_PACKED;
 use crate::wire::message::Sending;
@@ -178,6 +180,9 @@ impl Packer {
     }
 }
 
+/// What a Zstandard frame begins with (RFC 8878, section 3.1.1).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Unpacks batches of frames, for one connection.
 #[derive(Default)]
 pub struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
@@ -194,6 +199,11 @@ impl Unpacker {
     pub fn unpack(&mut self, packed: &[u8], length: usize, into: &mut Vec<u8>) -> Option<()> {
         if self.0.is_none() {
             self.0 = zstd::bulk::Decompressor::new().ok();
+        }
+        // One frame, and none that is skipped: these could be without number, and hold anything.
+        let whole = packed.starts_with(&MAGIC) && find_frame_compressed_size(packed).ok()? == packed.len();
+        if !whole {
+            return None;
         }
         into.clear();
         into.reserve_exact(length);
@@ -223,6 +233,12 @@ mod tests {
             assert!(unpacker.unpack(&packed, length, &mut bytes).is_none(), "{length}");
         }
         assert!(unpacker.unpack(b"not packed at all", 10, &mut bytes).is_none());
+        let skipped = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        for more in [[&skipped[..], &packed].concat(), [&packed[..], &skipped].concat()] {
+            assert!(unpacker.unpack(&more, text().len(), &mut bytes).is_none());
+        }
+        assert!(unpacker.unpack(&packed.repeat(2), 2 * text().len(), &mut bytes).is_none());
+        unpacker.unpack(&packed, text().len(), &mut bytes).unwrap();
     }
 
     #[test]

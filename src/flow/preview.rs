@@ -1,8 +1,5 @@
 //! What a transfer would move: the manifest and what is there of it, without a byte written.
 
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -90,7 +87,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
                 let fits = page
                     .iter()
                     .enumerate()
-                    .all(|(at, have)| entries.get(haves.len() + at).is_some_and(|entry| have.fits(entry.size())));
+                    .all(|(at, have)| entries.get(haves.len() + at).is_some_and(|entry| have.is_of(entry)));
                 if !fits {
                     return Err(FlowFault::unexpected("more than was offered"));
                 }
@@ -146,7 +143,6 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
     tokio::pin!(hearing);
     let (mut preview, mut peek, mut by_content) = (Preview::default(), None, false);
     let patience = Patience::new();
-    let (hasher, mut names) = (RandomState::new(), HashSet::new());
     let mut quiet = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -171,10 +167,6 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Heard::ByContent) => by_content = true,
             Some(Heard::Page(page)) => {
                 let Some(peek) = peek.clone() else { return Err(FlowFault::unexpected("a page before the offer")) };
-                // Whoever names one large file again and again would have it read each time.
-                if !page.iter().all(|entry| names.insert(hasher.hash_one(&entry.path))) {
-                    return Err(FlowFault::unexpected("an entry that is offered twice"));
-                }
                 let mut looked = tokio::task::spawn_blocking(move || {
                     let nothing = || vec![Have::Nothing; page.len()];
                     (peek.map_or_else(nothing, |peek| peek.haves(&page, by_content)), page)

@@ -19,7 +19,7 @@ pub async fn refuse<S: AsyncRead + AsyncWrite>(
     request: &Request,
     fault: Fault,
 ) -> Result<(), FlowFault> {
-    let writer = &mut session.writer;
+    let (fault, writer) = (fault.for_peers(), &mut session.writer);
     match request {
         Request::Push | Request::Preview | Request::PushTo(_) | Request::PreviewTo(_) => {
             let (kind, reason) = (fault.kind, fault.text);

@@ -297,7 +297,7 @@ impl Hearing<'_> {
                         Have::Equal => !by_content && matches!(entry.kind, EntryKind::File { .. }),
                         _ => true,
                     };
-                    asked_for && have.fits(entry.size())
+                    asked_for && have.is_of(entry)
                 })
             })
         };
@@ -342,6 +342,8 @@ fn confirm(
         let fits = digest.map_or(there, |(_, digest)| digest.is_some() && !there);
         // Nobody has in place what was never sent, unless it said at once that it was there.
         claimed |= entry.has_bytes() && outcome.is_good() && !fits;
+        // A folder is never in another's place.
+        claimed |= entry.kind == EntryKind::Directory && *outcome == Outcome::Replaced;
         statement.add(entry, outcome, digest.and_then(|(_, digest)| *digest));
     }
     if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {

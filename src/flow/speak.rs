@@ -20,7 +20,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Have};
 use crate::wire::frame::{self, FrameFault};
-use crate::wire::limits::{GREETING, IDLE, KEEP_ALIVE};
+use crate::wire::limits::{GREETING, IDLE, KEEP_ALIVE, STANDING};
 use crate::wire::message::{Sending, Ticket};
 
 /// Writes whole frames, one after another. What a dropped wait left half-way is finished first.
@@ -32,7 +32,7 @@ pub(super) struct Mouth<W> {
     half: Option<(Batch, usize)>,
     /// Bytes that the limit has granted and that are not used yet.
     granted: usize,
-    /// When the other side was last heard: who speaks is alive, however slowly it takes what it is sent.
+    /// When the other side was last heard: who speaks is alive, and may take what it is sent slowly.
     pulse: Pulse,
     /// When the other side has heard nothing for too long.
     quiet: Instant,
@@ -70,13 +70,21 @@ impl<W: AsyncWrite + Unpin> Mouth<W> {
     }
 
     async fn flush(&mut self) -> Result<(), FrameFault> {
+        let since = Instant::now();
         loop {
             match timeout(IDLE, self.writer.flush()).await {
                 Ok(flushed) => return Ok(flushed?),
-                Err(_) if self.pulse.is_silent(IDLE) => return Err(FrameFault::Silent(IDLE)),
-                Err(_) => {}
+                Err(_) => self.bear(since)?,
             }
         }
+    }
+
+    /// Whether to go on with a side that has taken nothing since then.
+    fn bear(&self, since: Instant) -> Result<(), FrameFault> {
+        if self.pulse.is_silent(IDLE) {
+            return Err(FrameFault::Silent(IDLE));
+        }
+        if since.elapsed() >= STANDING { Err(FrameFault::Silent(STANDING)) } else { Ok(()) }
     }
 
     /// Says that nothing more comes; a failure here changes nothing any more.
@@ -86,27 +94,35 @@ impl<W: AsyncWrite + Unpin> Mouth<W> {
 
     /// Writes what is not written yet of a batch that was begun.
     async fn finish(&mut self) -> Result<(), FrameFault> {
-        let Some((batch, at)) = &mut self.half else { return Ok(()) };
-        while let Some(rest) = batch.bytes().get(*at..).filter(|rest| !rest.is_empty()) {
+        let mut since = Instant::now();
+        while let Some((batch, at)) = &self.half
+            && let Some(rest) = batch.bytes().get(*at..).filter(|rest| !rest.is_empty())
+        {
             let mut stride = rest.len();
             if self.limit.is_set() {
                 if self.granted == 0 {
                     let wanted = stride.min(self.limit.stride());
                     self.limit.take(wanted).await;
                     self.granted = wanted;
+                    since = Instant::now();
                 }
                 stride = self.granted.min(stride);
             }
             let written = match timeout(IDLE, self.writer.write(&rest[..stride])).await {
                 Ok(written) => written?,
-                Err(_) if self.pulse.is_silent(IDLE) => return Err(FrameFault::Silent(IDLE)),
-                Err(_) => continue,
+                Err(_) => {
+                    self.bear(since)?;
+                    continue;
+                }
             };
             if written == 0 {
                 return Err(FrameFault::Ended);
             }
-            *at += written;
+            since = Instant::now();
             self.granted = self.granted.saturating_sub(written);
+            if let Some((_, at)) = &mut self.half {
+                *at += written;
+            }
         }
         self.quiet = Instant::now() + KEEP_ALIVE;
         Ok(())
@@ -301,4 +317,45 @@ where
     mouth.say(&Sending::End).await?;
     mouth.close().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Takes so many bytes each time, and is heard all the while.
+    async fn written_to(take: usize, every: Duration) -> Result<(), FrameFault> {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let pulse = Pulse::new();
+        let mut mouth = Mouth::new(ours, Limit::none(), pulse.clone());
+        let alive = async {
+            loop {
+                tokio::time::sleep(KEEP_ALIVE).await;
+                pulse.beat();
+            }
+        };
+        let taken = async {
+            let mut some = vec![0; take];
+            loop {
+                tokio::time::sleep(every).await;
+                theirs.read_exact(&mut some).await.unwrap();
+            }
+        };
+        tokio::select! {
+            written = mouth.frames(vec![7; 200]) => written,
+            never = alive => never,
+            never = taken => never,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_little_is_borne_with_and_who_takes_nothing_is_not_for_ever() {
+        written_to(1, STANDING - IDLE).await.unwrap();
+        let fault = written_to(0, KEEP_ALIVE).await.unwrap_err();
+        assert!(matches!(fault, FrameFault::Silent(STANDING)), "{fault}");
+    }
 }

@@ -70,10 +70,38 @@ pub struct PublicKey(pub(crate) [u8; 32]);
 /// What stands before the 32 bytes in a SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// The y coordinates of the eight points of small order. Everybody can sign for a key that is one of them.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ],
+];
+
 impl PublicKey {
-    /// Takes a SubjectPublicKeyInfo, as TLS carries it.
+    /// Takes 32 bytes as somebody's key; `None` for one that is nobody's alone: a point of small order,
+    /// however it is written, or a coordinate that is not reduced (RFC 8032, section 5.1.3).
+    pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
+        let mut y = bytes;
+        // The other bit says which of two points with this coordinate it is.
+        y[31] &= 0x7f;
+        let reduced = y.iter().rev().lt(SMALL_ORDER[4].iter().rev());
+        (reduced && !SMALL_ORDER.contains(&y)).then_some(Self(bytes))
+    }
+
+    /// Takes a SubjectPublicKeyInfo, as TLS carries it; `None` as for [`PublicKey::from_bytes`].
     pub fn from_spki(der: &[u8]) -> Option<Self> {
-        Some(Self(der.strip_prefix(&SPKI_PREFIX)?.try_into().ok()?))
+        Self::from_bytes(der.strip_prefix(&SPKI_PREFIX)?.try_into().ok()?)
     }
 
     /// The key as a SubjectPublicKeyInfo.
@@ -111,6 +139,30 @@ mod tests {
         assert!(!again.public().signed(b"receipts", &signature));
         assert_eq!(PublicKey::from_spki(&key.public().to_spki()), Some(key.public()));
         assert!(Key::from_pkcs8(b"nonsense").is_err());
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_sign_for_is_none() {
+        let sign = |mut bytes: [u8; 32]| {
+            bytes[31] |= 0x80;
+            bytes
+        };
+        // Also as coordinates that are not reduced: 2^255 - 19 + n.
+        let unreduced = (0..19).map(|n| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (0xed + n, 0x7f);
+            bytes
+        });
+        let refused: Vec<_> = SMALL_ORDER.into_iter().chain(unreduced).flat_map(|y| [y, sign(y)]).collect();
+        assert_eq!(refused.len(), 2 * (5 + 19));
+        for bytes in refused {
+            assert!(PublicKey::from_bytes(bytes).is_none(), "{bytes:x?}");
+            assert!(PublicKey::from_spki(&PublicKey(bytes).to_spki()).is_none(), "{bytes:x?}");
+        }
+        // That is what it is about: nobody has such a key, and yet this fits.
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        assert!(PublicKey(SMALL_ORDER[1]).signed(b"anything", &signature));
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub const GREETING: Duration = Duration::from_secs(5);
 /// How long a connection may be silent. Whoever has nothing to say keeps it alive.
 pub const IDLE: Duration = Duration::from_secs(30);
 
+/// How long the other side may take nothing of what it is sent while it says that it is alive: a slow disk
+/// has to sync what came before.
+pub const STANDING: Duration = Duration::from_secs(10 * 60);
+
 /// How often a side with nothing else to say keeps the connection alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 

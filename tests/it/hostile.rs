@@ -99,6 +99,10 @@ fn violations() -> Vec<(&'static str, Script)> {
         ("one path twice", Script::offer(&[file("a", 5), file("a", 5)])),
         ("one path as a file and a folder", Script::offer(&[folder("a"), file("a", 5)])),
         ("one path twice, on two pages", Script::offer_of(&[file("a", 5)]).say(&Sending::Page(vec![file("a", 5)]))),
+        ("something below a file", Script::offer_of(&[file("a", 5), file("a/b", 5)])),
+        ("something below a pipe", Script::offer_of(&[pipe("a"), file("a/b/c", 5)])),
+        ("something below a link", Script::offer_of(&[folder("d"), link("d/l", "x"), file("d/l/f", 5)])),
+        ("a file above something", Script::offer_of(&[file("a/b", 5)]).say(&Sending::Page(vec![file("a", 5)]))),
         ("a link that leaves its tree", Script::offer_of(&[folder("d"), link("d/l", "../private")])),
         ("a link that climbs far", Script::offer_of(&[folder("d"), link("d/l", "../../../../etc/passwd")])),
         ("a link at the top", Script::offer_of(&[link("l", "own")])),
@@ -199,21 +203,18 @@ async fn what_is_there_already_cannot_be_changed_by_sending_it_again() {
     still_serves(&alice, &node);
 }
 
-/// What no file system can hold is a failure, in whichever order it is offered and sent.
+/// What a disk says here, it says with the folder's whole path.
 #[tokio::test]
-async fn nothing_is_placed_below_a_file() {
+async fn a_stranger_is_not_told_where_anything_is_on_this_machine() {
     let (alice, node) = victim();
-    let before = visible(&alice);
-    let (top, below) = (file("a", 5), file("a/b", 5));
-    for (what, offer) in [("after it", [top.clone(), below.clone()]), ("before it", [below, top])] {
-        for (first, second) in [(0, 1), (1, 0)] {
-            let script = Script::offer(&offer).ready().whole(first, b"hello").whole(second, b"hello").end();
-            let (heard, kind) = play(&node, script).await;
-            assert_ne!(kind, "received", "{what}: {heard:?}");
-            assert_eq!(visible(&alice), before, "{what}");
-        }
-    }
-    still_serves(&alice, &node);
+    alice.write("inbox/.ftx-partial", "in the way");
+    let (heard, kind) = play(&node, Script::offer(&[file("a", 5)])).await;
+    let Some(Receiving::Abort(told)) = heard.last() else { panic!("{heard:?}") };
+    let here = alice.path("inbox").display().to_string();
+    assert!(kind == "disk" && told.kind == FaultKind::Disk && !told.text.as_raw().contains(['/', '\\']), "{told:?}");
+    // Whoever is here is told all of it.
+    let failed = node.event("failed");
+    assert!(failed["error"].as_str().unwrap().contains(&here), "{failed}");
 }
 
 #[cfg(unix)]
@@ -255,7 +256,8 @@ async fn s2_warpinator_rsync_nothing_is_written_through_a_link() {
         }
         let at = 2 + both.iter().position(ftx::base::manifest::Entry::has_bytes).unwrap() as u32;
         offer.extend(both);
-        let (heard, _) = play(&node, Script::offer(&offer).ready().whole(at, b"hello").end()).await;
+        let (heard, kind) = play(&node, Script::offer(&offer).ready_or_refused().whole(at, b"hello").end()).await;
+        assert_eq!(kind, "protocol", "{heard:?}");
         let through = alice.path("inbox").join(tree).join("d/f").exists();
         assert!(!through, "{tree}: {heard:?} {:?}", alice.tree("inbox"));
     }

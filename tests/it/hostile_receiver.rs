@@ -6,7 +6,7 @@ use ftx::base::id::{Role, TransferId};
 use ftx::base::manifest::{ChunkRun, Have, Outcome};
 use ftx::link::key::Key;
 use ftx::wire::hello::Hello;
-use ftx::wire::message::{Receipt, Receiving, Request, Sending};
+use ftx::wire::message::{Listing, Receipt, Receiving, Request, Sending};
 
 use crate::house::home::Home;
 use crate::house::hostile::{Hostile, NONCE, Script, Taken, Trap, file, folder, raw_page};
@@ -256,5 +256,34 @@ async fn s1_scp_cve_2019_6111_a_pull_takes_nothing_that_was_not_asked_for() {
         let unasked: Vec<_> = there.iter().filter(|path| path.starts_with("here/.")).collect();
         assert!(unasked.is_empty(), "{unasked:?}: {ran:?}");
         assert_ne!(ran.code, Some(0), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_replaces_nothing_whatever_the_receipt_says() {
+    for (outcome, exit) in [(Outcome::Placed, 0), (Outcome::Replaced, 7)] {
+        let (trap, bob) = (Trap::set().await, Home::new("bob"));
+        std::fs::create_dir(bob.path("d")).unwrap();
+        let pushing = bob.start(&["push", "d", &trap.at(), "--retry", "0"]);
+        let (mut peer, _) = trap.greeted().await;
+        let taken = peer.take(|_| Have::Nothing).await;
+        let outcomes = vec![outcome];
+        peer.say(&Receiving::Settling).await;
+        peer.say(&Receiving::Outcomes(outcomes.clone())).await;
+        peer.say(&Receiving::Receipt(taken.receipt(&outcomes, &peer.key))).await;
+        assert_eq!(ended(pushing).await.code, Some(exit), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_shows_nothing_that_is_further_below() {
+    for (name, exit) in [("a", 0), ("a/b", 1)] {
+        let (trap, bob) = (Trap::set().await, Home::new("bob"));
+        let listing = bob.start(&["ls", &trap.at()]);
+        let (mut peer, _) = trap.greeted().await;
+        peer.say(&Listing::Page(vec![file("c", 1), file(name, 1)])).await;
+        peer.say(&Listing::End).await;
+        let ran = ended(listing).await;
+        assert_eq!(ran.code, Some(exit), "{ran:?}");
     }
 }

@@ -17,6 +17,8 @@ mod control;
 mod demo;
 #[cfg(target_os = "linux")]
 mod denial;
+#[cfg(unix)]
+mod descriptors;
 #[cfg(target_os = "linux")]
 mod disk_full;
 #[cfg(unix)]

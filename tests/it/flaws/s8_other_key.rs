@@ -1,8 +1,19 @@
 //! Who somebody is says their key and nothing else: not a name, not discovery, not an address.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use ftx::base::id::Role;
+use ftx::link::key::Key;
+use ftx::wire::hello::Hello;
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::house::home::Home;
+use crate::house::hostile::{NONCE, commitment};
 use crate::house::process::Ran;
 
 /// The trust that `ftx peers` tells of a name, and how it shows it to a person.
@@ -140,4 +151,112 @@ fn s8_a_hub_with_another_key_is_not_joined_and_hears_no_proof() {
     anna.write("a", "a");
     anna.run(&["push", "a", &hub.at("shared")]).exits(6);
     assert!(hub.events("joined").is_empty() && hub.events("join_refused").is_empty());
+}
+
+/// What is signed under any key: zeros, but for what stands for the neutral point. It fits everything under
+/// a key of small order.
+#[derive(Debug)]
+struct Forged;
+
+impl rustls::sign::SigningKey for Forged {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        Some(Box::new(Self))
+    }
+
+    fn algorithm(&self) -> rustls::SignatureAlgorithm {
+        rustls::SignatureAlgorithm::ED25519
+    }
+}
+
+impl rustls::sign::Signer for Forged {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let mut signature = vec![0; 64];
+        signature[0] = 1;
+        Ok(signature)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+/// Whoever answers is right: it is this side that lies.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+/// Dials under a key and greets; whether a `Hello` comes back.
+fn is_greeted(port: u16, key: &[u8], signer: Arc<dyn rustls::sign::SigningKey>) -> bool {
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(vec![CertificateDer::from(key.to_vec())], signer));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified)));
+    config.alpn_protocols = vec![b"ftx/1".to_vec()];
+    let session = rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("ftx").unwrap()).unwrap();
+    let tcp = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).unwrap();
+    tcp.set_read_timeout(Some(crate::house::PATIENCE)).unwrap();
+    let mut stream = rustls::StreamOwned::new(session, tcp);
+    let mut hello = Vec::new();
+    ftx::wire::frame::encode(&Hello::ours("mallory", Role::Peer, commitment(&NONCE)), &mut hello).unwrap();
+    let said = stream.write_all(&hello).and_then(|()| stream.flush());
+    said.and_then(|()| stream.read_exact(&mut [0; 4])).is_ok()
+}
+
+/// Whoever trusted such a key would trust everybody.
+#[test]
+fn s8_a_key_that_everybody_can_sign_for_is_nobodys() {
+    let alice = Home::new("alice");
+    let node = alice.up_for_all();
+    let key = Key::generate().unwrap();
+    let honest = rustls::crypto::aws_lc_rs::sign::any_eddsa_type(&key.to_pkcs8().into()).unwrap();
+    assert!(is_greeted(node.port(), &key.public().to_spki(), honest));
+    let mut small = key.public().to_spki();
+    let at = small.len() - 32;
+    small[at..].fill(0);
+    small[at] = 1;
+    assert!(!is_greeted(node.port(), &small, Arc::new(Forged)));
+    // The same signature under a key of somebody is none, either.
+    assert!(!is_greeted(node.port(), &key.public().to_spki(), Arc::new(Forged)));
 }
