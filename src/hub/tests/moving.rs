@@ -192,3 +192,44 @@ fn what_is_kept_goes_along_where_the_same_may_see_it() {
         assert_eq!(std::fs::read(lab.dir.join(other).join("f")).unwrap(), b"1");
     }
 }
+
+#[test]
+fn what_comes_into_a_folder_that_is_moved_meanwhile_is_not_put_there() {
+    let late = Kind::Drop { deadline: Some(1) };
+    let lab = Lab::new().with_space("open", Kind::Open);
+    for (account, from, to) in [
+        ("alice", "people/alice/d", "work/alice/d"),
+        ("alice", "open/d", "people/alice/d"),
+        ("alice", "work/alice/d", "work/alice/e"),
+        ("alice", "shared/d", "shared/e"),
+    ] {
+        let coming = lab.offers("alice", from, 1, &[file("f", b"abc")]).unwrap();
+        coming.bytes(0, b"abc").unwrap();
+        lab.moves(account, from, to).unwrap();
+        lab.hub
+            .register
+            .change(|records| Ok(records.spaces.insert(name("work"), Space { kind: late, quota: None })))
+            .unwrap();
+        assert_eq!(coming.settle().unwrap_err().kind, FaultKind::NotPermitted, "{from}");
+        coming.upload.give_up();
+        assert!(!lab.dir.join(to).join("f").exists() && !lab.dir.join(from).join("f").exists());
+        // Also where another folder has that name by now.
+        let open = Kind::Drop { deadline: None };
+        lab.hub
+            .register
+            .change(|records| Ok(records.spaces.insert(name("work"), Space { kind: open, quota: None })))
+            .unwrap();
+        lab.makes("alice", from);
+        assert_eq!(coming.settle().unwrap_err().kind, FaultKind::NotPermitted, "{from}");
+        assert_eq!(lab.hub.catalogue.pending().unwrap(), []);
+        coming.partial.leave();
+        drop(coming);
+        // What came is not lost: it is put where it was to go.
+        let again = lab.offers("alice", from, 1, &[file("f", b"abc")]).unwrap();
+        Writer::new(&again.partial).end(0, End { size: 3, digest: digest_of(b"abc") }).unwrap();
+        assert_eq!(again.settle().unwrap(), [Outcome::Placed]);
+        assert_eq!(lab.owner(&format!("{from}/f")).as_deref(), Some("alice"));
+        lab.removes("alice", to);
+        lab.removes("alice", from);
+    }
+}
