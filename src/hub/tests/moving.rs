@@ -102,7 +102,8 @@ fn a_number_makes_no_path_that_could_not_be_named() {
     assert_eq!(lab.all_below("bob", Some("shared")).last().unwrap(), &format!("{folder}/{last}"));
     // A folder that is to get a number has longer paths in it than its own.
     let above = path(&folder).parent().unwrap();
-    let (bytes, inner) = (b"in a folder", "d".repeat(RelPath::MAX - above.as_str().len() - 3));
+    let room = RelPath::MAX - above.as_str().len() - 3;
+    let (bytes, inner) = (b"in a folder", format!("{}/{}", "e".repeat(100), "d".repeat(room - 101)));
     assert_eq!(lab.puts("alice", above.as_str(), "d", b"a file"), Outcome::Placed);
     let coming = lab.offers("bob", above.as_str(), 1, &[file(&format!("d/{inner}"), bytes)]).unwrap();
     coming.bytes(0, bytes).unwrap();
