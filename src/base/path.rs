@@ -205,6 +205,17 @@ impl RelPath {
         }
     }
 
+    /// What this path becomes where `from`, which is it or above it, becomes `to`.
+    ///
+    /// # Errors
+    /// [`PathFault::Length`] where it would be too long or too deep; [`PathFault::Empty`] where `from` is neither.
+    pub fn moved(&self, from: &Self, to: &Self) -> Result<Self, PathFault> {
+        match self.0.strip_prefix(from.as_str()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::parse(&format!("{}{rest}", to.0)),
+            _ => Err(PathFault::Empty),
+        }
+    }
+
     /// The path as text, for comparing and serialising. For a screen use [`fmt::Display`].
     pub fn as_str(&self) -> &str {
         &self.0
@@ -357,6 +368,20 @@ mod tests {
         assert_eq!(RelPath::parse(&"x".repeat(256)), Err(PathFault::Length));
         assert_eq!(RelPath::parse(&vec!["d"; 129].join("/")), Err(PathFault::Length));
         assert!(RelPath::parse("notes/week 1/ä.pdf").is_ok());
+    }
+
+    #[test]
+    fn what_is_below_something_moves_along_and_not_too_far() {
+        let path = |text: &str| RelPath::parse(text).unwrap();
+        let moved = |at: &str, from: &str, to: &str| path(at).moved(&path(from), &path(to));
+        assert_eq!(moved("a/b", "a/b", "c"), Ok(path("c")));
+        assert_eq!(moved("a/b/c", "a", "d/e"), Ok(path("d/e/b/c")));
+        assert_eq!(moved("ab/c", "a", "d"), Err(PathFault::Empty));
+        let deep = vec!["d"; 100].join("/");
+        assert_eq!(moved(&deep, "d", &vec!["x"; 29].join("/")).map(|path| path.depth()), Ok(128));
+        assert_eq!(moved(&deep, "d", &vec!["x"; 30].join("/")), Err(PathFault::Length));
+        let long = vec!["n".repeat(250); 16].join("/");
+        assert_eq!(moved(&format!("a/{long}"), "a", &"n".repeat(81)), Err(PathFault::Length));
     }
 
     #[test]

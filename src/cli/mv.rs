@@ -17,6 +17,9 @@ const EXAMPLE: &str = "ftx mv lab-hub:shared/a.pdf lab-hub:shared/week3/";
 /// Move or rename a file or folder at a hub.
 ///
 /// Into a folder, where the second target ends in / or is one that is there; else it gets that name.
+///
+/// What is kept of it (ftx versions) goes along where the same people may see it: within a space, and where each has
+/// a folder of their own, within that. Else it stays as what is kept at the old path, and can be restored there.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ftx mv lab-hub:shared/a.pdf lab-hub:shared/b.pdf\n  \
     ftx mv lab-hub:shared/b.pdf lab-hub:shared/week3/")]

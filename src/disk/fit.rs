@@ -149,12 +149,14 @@ pub(super) struct Fit {
     hasher: RandomState,
     /// Where each folder that was offered is.
     folders: HashMap<RelPath, RelPath>,
+    /// Most bytes of a path.
+    longest: usize,
 }
 
 impl Fit {
-    /// Nothing given yet.
-    pub(super) fn new(system: FileSystem) -> Self {
-        Self { system, taken: HashMap::new(), hasher: RandomState::new(), folders: HashMap::new() }
+    /// Nothing given yet, where paths have at most `longest` bytes.
+    pub(super) fn new(system: FileSystem, longest: usize) -> Self {
+        Self { system, taken: HashMap::new(), hasher: RandomState::new(), folders: HashMap::new(), longest }
     }
 
     /// What the file system makes of case.
@@ -190,10 +192,10 @@ impl Fit {
     fn below(&mut self, path: &RelPath) -> Result<RelPath, Fault> {
         let above = path.parent().map(|above| self.folder(&above)).transpose()?;
         let name = self.system.possible(&path.file_name());
-        let too_long = |error| Fault::new(FaultKind::Disk, format!("{path}: {error}"));
-        let at = |name: Name| match &above {
-            Some(above) => above.join(&name).map_err(too_long),
-            None => Ok(RelPath::from(name)),
+        let at = |name: Name| {
+            let local = above.as_ref().map_or_else(|| Ok(name.clone().into()), |above| above.join(&name));
+            let local = local.ok().filter(|local: &RelPath| local.as_str().len() <= self.longest);
+            local.ok_or_else(|| Fault::new(FaultKind::Disk, format!("{path}: a name or path is too long or too deep")))
         };
         let local = at(name.clone())?;
         let first = self.hash(&local);
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
 
     fn fitted(system: FileSystem, paths: &[&str]) -> Vec<String> {
-        let mut fit = Fit::new(system);
+        let mut fit = Fit::new(system, RelPath::MAX);
         let place = |path: &&str| {
             let folder = path.ends_with('/');
             let kind = if folder { EntryKind::Directory } else { EntryKind::Stream };
@@ -256,7 +258,7 @@ mod tests {
     fn many_spellings_of_many_names_are_fitted_at_once() {
         let spelt = |n: u32| format!("{n:010b}").replace('0', "a").replace('1', "A");
         let paths: Vec<String> = (0..100).flat_map(|i| (0..1000).map(move |n| format!("{i}{}", spelt(n)))).collect();
-        let mut fit = Fit::new(FOLDS);
+        let mut fit = Fit::new(FOLDS, RelPath::MAX);
         for path in &paths {
             let entry = Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream };
             fit.elsewhere(&entry).unwrap();

@@ -46,8 +46,13 @@ impl Outcomes {
         Self { pages: slots.into_pages(), page: Vec::new().into_iter(), settling, noted: VecDeque::new() }
     }
 
-    /// Puts everything into place.
+    /// Puts everything into place, and gives what is there already its time.
     pub(super) fn place(&mut self) -> Result<(), Fault> {
+        for slot in self.pages.as_mut_slice().iter_mut().flat_map(|(_, page)| page) {
+            if let State::Equal(found) | State::Same(_, found) = &mut slot.state {
+                std::mem::take(found).correct(self.settling.root());
+            }
+        }
         self.settling.place()
     }
 

@@ -186,7 +186,7 @@ impl Partial {
         let area = Area::open(root, sender, set, transfer)?;
         Ok(Self {
             root: root.clone(),
-            fit: Mutex::new(Fit::new(area.system)),
+            fit: Mutex::new(Fit::new(area.system, root.longest())),
             area,
             slots: Mutex::default(),
             bytes: AtomicU64::new(0),
@@ -367,12 +367,7 @@ impl Partial {
         }
         self.settling.store(true, Ordering::Release);
         // Nothing more is admitted.
-        let mut slots = std::mem::take(&mut *lock(&self.slots));
-        for slot in slots.pages.iter_mut().flat_map(|(_, page)| page) {
-            if let State::Equal(found) | State::Same(_, found) = &mut slot.state {
-                std::mem::take(found).correct(&self.root);
-            }
-        }
+        let slots = std::mem::take(&mut *lock(&self.slots));
         let complete =
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);

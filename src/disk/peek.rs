@@ -33,7 +33,7 @@ impl Peek {
         let system = FileSystem::guess(area.as_ref());
         let journal = area.and_then(|area| area.open_with("journal", &read_nofollow()).ok());
         let kept = journal.and_then(|journal| journal::load(&journal.into_std(), system.case).ok()).unwrap_or_default();
-        Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system)) }
+        Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system, root.longest())) }
     }
 
     /// What is there of each entry of the next page; `by_content`, only the same bytes are equal.

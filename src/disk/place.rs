@@ -94,6 +94,10 @@ impl Found {
     /// to say.
     pub(super) fn correct(self, root: &Root) {
         let Some((path, executable, modified)) = self.0.map(|found| *found) else { return };
+        // It may be another's by now.
+        if !root.may_touch(&path) {
+            return;
+        }
         if let Ok(dir) = Folders::new(root.dir().clone()).holding(&path, Missing::Fail) {
             let _ = make_alike(&dir, &path.file_name(), executable, modified);
         }

@@ -25,6 +25,8 @@ pub struct Root {
     /// Where what comes is staged: in the same file system.
     staging: Arc<Dir>,
     keeper: Option<Arc<dyn Keeper>>,
+    /// Most bytes of a path below it: those that the folder's own path leaves of what can be named.
+    longest: usize,
 }
 
 /// What becomes of something that comes where something else has its name already: the choice of
@@ -62,7 +64,7 @@ impl Root {
 
     /// A folder that is open already, shown as `shown`.
     pub fn of(dir: Arc<Dir>, shown: PathBuf) -> Self {
-        Self { staging: dir.clone(), dir, shown, conflict: Conflict::default(), keeper: None }
+        Self { staging: dir.clone(), dir, shown, conflict: Conflict::default(), keeper: None, longest: RelPath::MAX }
     }
 
     /// The folder at `path` below this one, made where it is missing, no link being followed. What is
@@ -85,7 +87,8 @@ impl Root {
             }
             found => found?,
         };
-        Ok(Self { dir, shown: self.shown.join(path.as_str()), ..self.clone() })
+        let longest = self.longest.saturating_sub(path.as_str().len() + 1);
+        Ok(Self { dir, shown: self.shown.join(path.as_str()), longest, ..self.clone() })
     }
 
     /// The same folder; what comes is staged below another one of the same file system.
@@ -103,6 +106,29 @@ impl Root {
     /// Who looks after it.
     pub fn keeper(&self) -> Option<&Arc<dyn Keeper>> {
         self.keeper.as_ref()
+    }
+
+    /// Most bytes of a path below it that whoever looks from above can still name.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Whether this folder is that one, whatever path led to each; where the system does not tell, it is.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn is(&self, other: &Dir) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            use cap_std::fs::MetadataExt;
+            let (one, other) = (self.dir.dir_metadata()?, other.dir_metadata()?);
+            Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = other;
+            Ok(true)
+        }
     }
 
     /// Where what comes is staged.

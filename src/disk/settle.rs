@@ -22,6 +22,9 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Outcome, Stamp};
 use crate::base::path::{Name, RelPath};
 
+/// Why something gets no number.
+const LONG: &str = "with a number its path would be too long";
+
 /// Up to this many files are synced one by one; more, together with their file system.
 const SYNC_SINGLY: usize = 16;
 
@@ -59,6 +62,11 @@ impl Settling {
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
+    }
+
+    /// The folder that it goes into.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Has everything complete and on the disk, in staging.
@@ -166,8 +174,16 @@ impl Settling {
         {
             return self.merge(&from.open_dir_nofollow(name.as_str())?, &there, Some(path));
         }
+        let below = if ours.is_dir() { longest_in(&from.open_dir_nofollow(name.as_str())?)? } else { 0 };
+        // Most bytes of another name, so that it and everything in it can still be named.
+        let room = (self.root.longest() + name.as_str().len()).saturating_sub(path.as_str().len() + below);
         for n in 0..=MOST_NUMBERS {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
+            if n > 0 && candidate.as_str().len() > room {
+                let fault = Fault::new(FaultKind::NotPermitted, format!("its name is taken, and {LONG}: {path}"));
+                self.except(path, Outcome::Failed(fault));
+                return Ok(());
+            }
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
                 if ours.is_file()
                     && self.root.may_touch(&path.with_file_name(&candidate))
@@ -272,6 +288,17 @@ impl Settling {
         }
         None
     }
+}
+
+/// Bytes that the longest path below a folder has, with the `/` before it; 0 where nothing is in it.
+fn longest_in(dir: &Dir) -> io::Result<usize> {
+    let mut longest = 0;
+    for child in dir.entries()? {
+        let child = child?;
+        let below = if child.file_type()?.is_dir() { longest_in(&child.open_dir()?)? } else { 0 };
+        longest = longest.max(1 + child.file_name().len() + below);
+    }
+    Ok(longest)
 }
 
 /// Syncs a folder that is to move into place whole, and the folders in it.

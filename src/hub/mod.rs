@@ -44,7 +44,7 @@ use self::join::Gate;
 use self::quota::Reservations;
 use self::register::Register;
 use self::space::{Access, Kind};
-use self::store::{Stat, Store};
+use self::store::{Keep, Stat, Store};
 use self::strangers::Strangers;
 use self::turns::Turns;
 use crate::base::fault::Fault;
@@ -55,6 +55,7 @@ use crate::flow::limit::Limit;
 use crate::flow::underway::Underway;
 use crate::link::tls::{Stream, Tls};
 use crate::node::serve::now;
+use crate::wire::hub::{Version, VersionId};
 
 /// A hub; shared by all its connections.
 #[derive(Debug)]
@@ -155,6 +156,18 @@ impl Hub {
     /// Whose a file is that is there.
     fn owner(&self, path: &RelPath, stat: &Stat) -> Result<Option<Name>, Fault> {
         Ok(self.known(path, stat)?.and_then(|row| row.owner))
+    }
+
+    /// Keeps what is at a path as a version; `None` where nothing is there. To be called in one's turn.
+    pub(super) fn keep(&self, path: &RelPath, by: Option<Name>, how: Keep) -> Result<Option<Version>, Fault> {
+        let Some(stat) = self.store.stat(path)? else { return Ok(None) };
+        let row = self.known(path, &stat)?;
+        let id = VersionId::new();
+        self.store.keep(path, id, how)?;
+        let (size, modified) = (stat.size, stat.modified);
+        let (owner, digest) = row.map_or((None, None), |row| (row.owner, row.digest));
+        let replaced = how == Keep::Beside;
+        Ok(Some(Version { id, path: path.clone(), size, modified, owner, kept: now(), by, replaced, digest }))
     }
 
     /// Tells whoever keeps the log, from a thread that may block.

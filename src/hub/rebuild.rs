@@ -10,7 +10,7 @@ use super::catalogue::{Catalogue, Change, Pending, Row};
 use super::space;
 use super::store::{Held, Stat, Store};
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{Name, RelPath};
+use crate::base::path::{Name, PathFault, RelPath};
 use crate::disk::source::Go;
 use crate::wire::hub::{Version, VersionId};
 
@@ -33,6 +33,8 @@ pub enum ByHand {
     },
     /// Something is gone.
     Vanished(RelPath),
+    /// Something in this folder has a path that nobody can name: it is passed over.
+    Unnameable(RelPath),
 }
 
 /// Brings catalogue and folder together.
@@ -130,20 +132,21 @@ impl Rebuild<'_> {
         self.catalogue.drop_versions(rows.into_keys().filter(is_gone).collect())
     }
 
-    /// What is kept of a file that has another name now goes with it, unless something else has its name.
+    /// What is kept of a file that has another name now goes with it, if the same may see it there, unless
+    /// something else has its name.
     fn follow(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
-        let mut kept = self.catalogue.versions(from)?;
+        if from.top() != to.top() || self.holder(from) != self.holder(to) {
+            return Ok(());
+        }
+        let kept = self.catalogue.versions(from)?;
         if kept.is_empty() || self.store.stat(from)?.is_some() {
             return Ok(());
         }
+        let moved = kept.into_iter().map(|version| Ok(Version { path: version.path.moved(from, to)?, ..version }));
+        // Where one of them could not be named, all stay.
+        let Ok(moved) = moved.collect::<Result<Vec<_>, PathFault>>() else { return Ok(()) };
         self.store.move_versions(from, to)?;
-        for version in &mut kept {
-            let rest = &version.path.as_str()[from.as_str().len()..];
-            if let Ok(path) = RelPath::parse(&format!("{}{rest}", to.as_str())) {
-                version.path = path;
-            }
-        }
-        self.catalogue.kept_all(kept)
+        self.catalogue.kept_all(moved)
     }
 
     /// What can be told of a version that is in no row. `None` where what it is of never gave way: the hub
@@ -164,11 +167,21 @@ impl Rebuild<'_> {
 
     /// Whose something is by where it is: what is in a person's own folder, or handed in.
     pub fn by_place(&self, path: &RelPath) -> Option<Name> {
-        let mut names = path.components();
-        let (top, folder, _) = (names.next()?, names.next()?, names.next()?);
-        let own = top == space::people().as_str() || self.drops.iter().any(|space| space.as_str() == top);
-        own.then(|| Name::parse(folder).ok()).flatten()
+        self.holder(path).filter(|_| path.depth() > 2).and_then(|folder| Name::parse(folder).ok())
     }
+
+    /// Whose own folder a path is, or is in, in a space where everybody has one.
+    fn holder<'p>(&self, path: &'p RelPath) -> Option<&'p str> {
+        let top = path.top();
+        let own = top == space::people().as_str() || self.drops.iter().any(|space| space.as_str() == top);
+        path.components().nth(1).filter(|_| own)
+    }
+}
+
+/// What is said of a folder with something in it that nobody can name.
+pub(super) fn unnameable(folder: &RelPath) -> Fault {
+    let text = "something put there by hand has a path that is too long or too deep: nobody sees it, or can fetch it";
+    Fault::new(FaultKind::Disk, format!("{text}; its folder: {folder}"))
 }
 
 /// When a version was made, in milliseconds since 1970: its name says so.
@@ -235,19 +248,22 @@ impl<'a, 't> Look<'a, 't> {
                     continue;
                 }
             };
+            let mut passed_over = None;
             for (name, stat) in children {
-                let path = match &folder {
-                    Some(folder) => folder.join(&name),
-                    None => Ok(RelPath::from(name.clone())),
+                let path = folder.as_ref().map_or_else(|| Ok(name.clone().into()), |folder| folder.join(&name));
+                let Ok(path) = path else {
+                    passed_over.clone_from(&folder);
+                    continue;
                 };
-                // Too deep for anybody to name.
-                let Ok(path) = path else { continue };
                 if stat.is_folder() {
                     folders.push(Some(path));
                 } else {
                     let row = rows.remove(&name).map(|(row, _)| row);
                     self.file(path, stat, row)?;
                 }
+            }
+            if let Some(folder) = passed_over {
+                (self.tell)(ByHand::Unnameable(folder));
             }
             self.missing.extend(rows.into_values().map(|(row, _)| row));
             visited.insert(folder);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Hub;
 use super::catalogue::{Pending, Row};
 use super::event::Event;
-use super::rebuild::{ByHand, Rebuild};
+use super::rebuild::{self, ByHand, Rebuild};
 use super::store::Shared;
 use super::watch::{Noticed, Watch};
 use super::{hash, prune};
@@ -141,6 +141,7 @@ impl<'a> Telling<'a> {
     fn tell(&mut self, one: ByHand) {
         match one {
             ByHand::Appeared(path) | ByHand::Changed(path) => self.appeared(path),
+            ByHand::Unnameable(path) => self.say(Event::Trouble(rebuild::unnameable(&path))),
             ByHand::Vanished(path) => self.say(Event::Vanished { path }),
             ByHand::Renamed { from, to } => {
                 self.say(Event::Vanished { path: from });

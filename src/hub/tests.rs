@@ -32,6 +32,7 @@ use crate::link::tls::Tls;
 use crate::wire::hub::{Rank, Verb};
 
 mod changing;
+mod moving;
 mod sending;
 
 const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };

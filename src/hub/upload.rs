@@ -22,7 +22,7 @@ use crate::disk::keeper::Keeper;
 use crate::disk::outcomes::Settled;
 use crate::disk::root::{Conflict, Root};
 use crate::node::serve::now;
-use crate::wire::hub::{Version, VersionId};
+use crate::wire::hub::Version;
 
 /// Most outermost names of an upload that are noted when it begins.
 const MAX_TOPS: usize = 1000;
@@ -54,6 +54,8 @@ struct Accepted {
     /// What was offered, until it is known what of it is missing.
     offered: Mutex<Entries>,
     aside: Mutex<Aside>,
+    /// The folder that it was accepted into, opened.
+    into: Root,
 }
 
 /// What is set aside for it.
@@ -131,8 +133,31 @@ impl Upload {
         let reserved = vec![self.hub.reserve(Some(&self.member.account), &self.to, need)?];
         let aside = Mutex::new(Aside { reserved, ahead: 0 });
         let offered = Mutex::new(entries.clone());
-        let _ = self.accepted.set(Accepted { transfer, since: now(), tops: tops(entries), need, offered, aside });
-        self.root()
+        let into = self.open()?;
+        let root = into.clone().kept_by(self.clone());
+        let _ = self.accepted.set(Accepted { transfer, since: now(), tops: tops(entries), need, offered, aside, into });
+        Ok(root)
+    }
+
+    /// Opens the folder it goes to, which is made where it is missing.
+    fn open(&self) -> Result<Root, Fault> {
+        // What is above one that is made is not moved away meanwhile.
+        let _turn = self.hub.store.stat(&self.to)?.is_none().then(|| self.hub.turn());
+        self.hub.store.incoming(&self.to)
+    }
+
+    /// That what came may still be put into place: by whoever sends, where it was to go.
+    fn still_permitted(&self) -> Result<(), Fault> {
+        self.still_member()?;
+        Self::permitted(&self.hub, &self.member, &self.to)?;
+        match self.accepted.get() {
+            Some(accepted) if !self.hub.store.is_at(&accepted.into, &self.to)? => {
+                let text =
+                    "was moved or removed while this was on its way, and nothing of it is in place; send it again";
+                Err(Fault::new(FaultKind::NotPermitted, format!("{} {text}", self.to)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether whoever sends still is who they were when they came.
@@ -146,7 +171,7 @@ impl Upload {
     }
 
     /// The folder it goes to, looked after.
-    pub(super) fn root(self: &Arc<Self>) -> Result<Root, Fault> {
+    fn root(self: &Arc<Self>) -> Result<Root, Fault> {
         Ok(self.hub.store.incoming(&self.to)?.kept_by(self.clone()))
     }
 
@@ -235,7 +260,6 @@ impl Upload {
     /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
     /// there any more, or is not theirs.
     fn row(&self, settled: &Settled, known: &Known) -> Result<Option<(Row, News)>, Fault> {
-        // A number may have made it too long to be told.
         let Ok(path) = self.full(placed_at(settled)) else { return Ok(None) };
         let Some(stat) = known.stats.get(&path) else { return Ok(None) };
         let ours = match settled.entry.kind {
@@ -303,6 +327,8 @@ impl Keeper for Upload {
 
     fn in_turn(&self, work: &mut dyn FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
         let _turn = self.hub.turn();
+        // What was right when it began need not be: the folder may be elsewhere now, under other rules.
+        self.still_permitted().inspect_err(|_| self.end())?;
         work()
     }
 
@@ -355,8 +381,7 @@ impl Keeper for Upload {
 
     fn begin(&self) -> Result<(), Fault> {
         // Also what was begun in time is handed in too late after the deadline.
-        self.still_member()?;
-        Self::permitted(&self.hub, &self.member, &self.to)?;
+        self.still_permitted()?;
         if let Some(Accepted { transfer, since, tops, .. }) = self.accepted.get() {
             let (account, to) = (self.member.account.clone(), self.to.clone());
             self.hub.catalogue.begin(Pending {
@@ -399,7 +424,8 @@ impl Keeper for Upload {
     fn noted(&self, page: &[Settled]) -> Result<(), Fault> {
         self.hand_in(page)?;
         for settled in page.iter().filter(|settled| came(settled) && settled.entry.has_bytes()) {
-            let (path, size, digest) = (self.full(placed_at(settled))?, settled.entry.size(), settled.digest);
+            let Ok(path) = self.full(placed_at(settled)) else { continue };
+            let (size, digest) = (settled.entry.size(), settled.digest);
             let nth = self.came.0.fetch_add(1, Ordering::Relaxed) + 1;
             self.came.1.fetch_add(size, Ordering::Relaxed);
             let file = Moved { guest: self.guest.clone(), path, size, digest };
@@ -457,18 +483,4 @@ fn tops(entries: &Entries) -> Vec<Top> {
         }
     }
     tops.into_iter().map(|(name, file)| Top { name, file }).collect()
-}
-
-impl Hub {
-    /// Keeps what is at a path as a version; `None` where nothing is there. To be called in one's turn.
-    pub(super) fn keep(&self, path: &RelPath, by: Option<Name>, how: Keep) -> Result<Option<Version>, Fault> {
-        let Some(stat) = self.store.stat(path)? else { return Ok(None) };
-        let row = self.known(path, &stat)?;
-        let id = VersionId::new();
-        self.store.keep(path, id, how)?;
-        let (size, modified) = (stat.size, stat.modified);
-        let (owner, digest) = row.map_or((None, None), |row| (row.owner, row.digest));
-        let replaced = how == Keep::Beside;
-        Ok(Some(Version { id, path: path.clone(), size, modified, owner, kept: now(), by, replaced, digest }))
-    }
 }

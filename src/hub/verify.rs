@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::catalogue::{Catalogue, Row};
 use super::hash::{Digests, digests};
-use super::rebuild::Rebuild;
+use super::rebuild::{Rebuild, unnameable};
 use super::store::{Stat, Store};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::RelPath;
@@ -124,17 +124,24 @@ impl Run<'_> {
                 Err(fault) if fault.kind == FaultKind::NotFound => continue,
                 listed => listed?,
             };
+            let mut passed_over = None;
             for (name, stat) in children {
                 if self.done.stopped {
                     return Ok(());
                 }
                 let path = folder.as_ref().map_or_else(|| Ok(RelPath::from(name.clone())), |f: &RelPath| f.join(&name));
-                let Ok(path) = path else { continue };
+                let Ok(path) = path else {
+                    passed_over.clone_from(&folder);
+                    continue;
+                };
                 if stat.is_folder() {
                     folders.push(Some(path));
                 } else if !known.contains_key(&name) {
                     self.file(&path)?;
                 }
+            }
+            if let Some(folder) = passed_over {
+                self.unreadable(&folder, None, unnameable(&folder))?;
             }
         }
         Ok(())

@@ -43,13 +43,31 @@ async fn what_is_kept_of_others_stays_in_their_reach() {
     anna.push(Some("shared/week1"), &text("annas")).await.unwrap();
     bob.push(Some("shared/week1"), &text("bobs")).await.unwrap();
     bob.ask(Verb::Remove(vec![path("shared/week1/bobs")])).await.unwrap();
-    // All that is there is hers; what he may restore is not.
-    let (kind, told) = refused(&anna, moving("shared/week1", "people/anna/mine")).await;
-    assert!(kind == FaultKind::NotPermitted && told.contains("week1/bobs is not yours"), "{told}");
     anna.ask(moving("shared/week1", "shared/week2")).await.unwrap();
+    // All that is there is hers; what he may restore is not, and stays where he can.
+    anna.ask(moving("shared/week2", "people/anna/mine")).await.unwrap();
+    assert_eq!(anna.ask(Verb::Versions(path("people/anna/mine"))).await.unwrap().versions, []);
     bob.ask(Verb::Restore { path: path("shared/week2/bobs"), version: None }).await.unwrap();
     assert_eq!(std::fs::read(hub.path("shared/week2/bobs")).unwrap(), b"text");
-    anna.ask(moving("shared/week2/annas", "people/anna/mine")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_private_is_not_had_by_whoever_gets_what_became_of_it() {
+    let hub = Hub::start();
+    let (anna, bob) = (Device::joined(&hub, "anna", "member").await, Device::joined(&hub, "bob", "member").await);
+    for text in ["secret", "for all"] {
+        anna.push(Some("people/anna"), &[("f".to_owned(), text.to_owned())]).await.unwrap();
+    }
+    anna.ask(moving("people/anna/f", "shared/f")).await.unwrap();
+    assert_eq!(bob.ask(Verb::Versions(path("shared/f"))).await.unwrap().versions, []);
+    let kept = anna.ask(Verb::Versions(path("people/anna/f"))).await.unwrap().versions;
+    assert_eq!(kept.len(), 1);
+    let taken = Verb::Restore { path: path("shared/f"), version: Some(kept[0].id) };
+    assert_eq!(refused(&bob, taken.clone()).await.0, FaultKind::NotFound);
+    assert_eq!(refused(&anna, taken).await.0, FaultKind::NotFound);
+    anna.ask(Verb::Restore { path: path("people/anna/f"), version: None }).await.unwrap();
+    assert_eq!(std::fs::read(hub.path("people/anna/f")).unwrap(), b"secret");
+    assert_eq!(std::fs::read(hub.path("shared/f")).unwrap(), b"for all");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,9 @@ use crate::hub::control::message::{Answer, Limits, Request};
 use crate::hub::space::Settings as Set;
 
 /// Show the hub's limits, or change those that are named.
+///
+/// What was replaced or removed counts to no account's limit and to no space's: --keep-days and --keep-bytes bound
+/// all of it together, and unless --keep-bytes is set, only the disk bounds it within those days.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ftx hub settings\n  ftx hub settings --account-quota 20G --keep-days 60\n  \
     ftx hub settings --largest-file none")]

@@ -67,6 +67,21 @@ fn send_with(home: &Path, conflict: Conflict, path: &str, bytes: &[u8]) -> Outco
 }
 
 #[test]
+fn what_could_not_be_named_with_a_number_is_told_to_have_failed() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = vec!["n".repeat(250); 16].join("/");
+    let last = |bytes: usize| format!("{folder}/{}", "c".repeat(bytes));
+    let room = RelPath::MAX - folder.len() - 1;
+    assert_eq!(send(home.path(), &last(room), b"one"), Outcome::Placed);
+    let told = send(home.path(), &last(room), b"other");
+    assert!(matches!(&told, Outcome::Failed(fault) if fault.text.as_raw().contains("too long")), "{told:?}");
+    assert_eq!(fs::read_dir(home.path().join(&folder)).unwrap().count(), 1);
+    assert_eq!(send(home.path(), &last(room - 4), b"one"), Outcome::Placed);
+    let numbered = RelPath::parse(&format!("{} (1)", last(room - 4))).unwrap();
+    assert_eq!(send(home.path(), &last(room - 4), b"other"), Outcome::PlacedAs(numbered));
+}
+
+#[test]
 fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
     let home = tempfile::tempdir().unwrap();
     assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);

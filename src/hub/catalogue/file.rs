@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as Line, params};
 
-use super::{Called, Catalogue, Row, below, in_transaction, joined, key, owner_of, split, unreadable, whole};
+use super::open::UNNAMEABLE;
+use super::{Called, Catalogue, Row, below, in_transaction, joined, key, owner_of, readable, split, unreadable, whole};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::Stamp;
-use crate::base::path::{Name, RelPath};
+use crate::base::path::{Name, PathFault, RelPath};
 
 /// The columns of a row, in the order that [`read`] expects.
 const COLUMNS: &str = "folder, name, size, seconds, nanos, inode, digest, sha256, owner, since";
@@ -37,6 +38,15 @@ pub enum Change {
     },
     /// It is gone.
     Gone(Row),
+}
+
+/// What becomes of what is kept of something that moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It goes along.
+    Along,
+    /// It stays where it is, as of something that was removed there.
+    Stays,
 }
 
 impl Change {
@@ -107,16 +117,15 @@ impl Catalogue {
             let mut children = HashMap::new();
             let sql = format!("SELECT {COLUMNS} FROM file WHERE folder = ?1");
             let mut statement = connection.prepare_cached(&sql)?;
-            for row in statement.query_map([&folder], read)? {
-                let row = row?;
+            for row in readable(statement.query_map([&folder], read)?)? {
                 children.insert(row.path.file_name(), (row, 0));
             }
             let sql = "SELECT name, count(*) FROM version WHERE folder = ?1 GROUP BY name";
             let mut statement = connection.prepare_cached(sql)?;
             let mut lines = statement.query([&folder])?;
             while let Some(line) = lines.next()? {
-                let name = Name::parse(&line.get::<_, String>(0)?).map_err(|error| unreadable(Box::new(error)))?;
-                if let Some((_, versions)) = children.get_mut(&name) {
+                let name = Name::parse(line.get_ref(0)?.as_str()?);
+                if let Some((_, versions)) = name.ok().and_then(|name| children.get_mut(&name)) {
                     *versions = line.get(1)?;
                 }
             }
@@ -141,7 +150,7 @@ impl Catalogue {
             );
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = params![after.0, after.1, first, end, own_key, own.0, own.1, most];
-            statement.query_map(rows, read)?.collect()
+            readable(statement.query_map(rows, read)?)
         })
     }
 
@@ -157,7 +166,7 @@ impl Catalogue {
                  ORDER BY folder, name LIMIT ?3"
             );
             let mut statement = connection.prepare_cached(&sql)?;
-            statement.query_map(params![after.0, after.1, most], read)?.collect()
+            readable(statement.query_map(params![after.0, after.1, most], read)?)
         })
     }
 
@@ -170,9 +179,8 @@ impl Catalogue {
             let mut found: HashMap<u64, Vec<Row>> = HashMap::new();
             let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE inode = ?1"))?;
             for inode in inodes {
-                for row in statement.query_map([whole(inode)], read)? {
-                    found.entry(inode).or_default().push(row?);
-                }
+                let rows = readable(statement.query_map([whole(inode)], read)?)?;
+                found.entry(inode).or_default().extend(rows);
             }
             Ok(found)
         })
@@ -243,17 +251,18 @@ impl Catalogue {
         })
     }
 
-    /// Something was moved: what is known of it, of everything below it, and of what is kept of those,
-    /// moves along.
+    /// Something was moved: what is known of it and of everything below it moves along, and what is kept of
+    /// those, if it is to.
     ///
     /// # Errors
-    /// As the disk says.
-    pub fn moved(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
+    /// As the disk says; where something would get a path that nobody can name. Then nothing moves.
+    pub fn moved(&self, from: &RelPath, to: &RelPath, kept: Kept) -> Result<(), Fault> {
         let (old, new) = (split(from), split(to));
         let (from, to) = (from.as_str().to_owned(), to.as_str().to_owned());
         self.change(move |connection| {
             let (first, end) = below(&from);
-            for table in ["file", "version"] {
+            let tables: &[&str] = if kept == Kept::Along { &["file", "version"] } else { &["file"] };
+            for table in tables {
                 let own =
                     format!("UPDATE OR REPLACE {table} SET folder = ?3, name = ?4 WHERE folder = ?1 AND name = ?2");
                 connection.execute(&own, [&old.0, &old.1, &new.0, &new.1])?;
@@ -262,6 +271,13 @@ impl Catalogue {
                      WHERE folder = ?1 OR (folder >= ?3 AND folder < ?4)"
                 );
                 connection.execute(&deep, [&from, &to, &first, &end])?;
+                let (first, end) = below(&to);
+                let long = format!(
+                    "SELECT 1 FROM {table} WHERE (folder = ?1 OR (folder >= ?2 AND folder < ?3)) AND {UNNAMEABLE}"
+                );
+                if connection.query_row(&long, [&to, &first, &end], |_| Ok(())).optional()?.is_some() {
+                    return Err(unreadable(Box::new(PathFault::Length)));
+                }
             }
             Ok(())
         })

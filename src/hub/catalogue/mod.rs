@@ -26,7 +26,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Stamp;
 use crate::base::path::{Name, RelPath};
 
-pub use file::Change;
+pub use file::{Change, Kept};
 pub use open::Found;
 pub use upload::{Pending, Top};
 
@@ -188,6 +188,12 @@ fn key(folder: Option<&RelPath>) -> String {
 fn below(folder: &str) -> (String, String) {
     // `0` is the character after `/`.
     (format!("{folder}/"), format!("{folder}0"))
+}
+
+/// Of these lines those that can be read: one that speaks of what nobody can name is left out, and not the whole
+/// answer.
+fn readable<T>(lines: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    lines.filter(|line| !matches!(line, Err(rusqlite::Error::FromSqlConversionFailure(..)))).collect()
 }
 
 /// The path kept in these columns. What is no path is no row of ours: reading fails.

@@ -25,6 +25,11 @@ const CACHE_KIB: i64 = 32 << 10;
 /// Statements that are kept prepared: all that there are. To parse one takes longer than to find a row.
 const STATEMENTS: usize = 64;
 
+/// Of a line with a folder and a name: that nobody can name what it speaks of, so that nobody could have it
+/// told, restored or let go of. The numbers are those of `RelPath`: 4096 bytes, 128 names.
+pub(super) const UNNAMEABLE: &str = "(length(CAST(folder AS BLOB)) + length(CAST(name AS BLOB)) >= 4096
+    OR length(folder) - length(replace(folder, '/', '')) > 126)";
+
 const TABLES: &str = "
 CREATE TABLE file (
     folder TEXT NOT NULL,
@@ -171,6 +176,9 @@ fn go_on(file: &Path) -> Result<Connection, Trouble> {
     }
     for table in ["file", "version", "pending", "receipt"] {
         connection.prepare(&format!("SELECT 1 FROM {table}"))?;
+    }
+    for table in ["file", "version"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE {UNNAMEABLE}"), [])?;
     }
     // From now on it is open: the log is there.
     connection.pragma_update(None, "user_version", VERSION)?;

@@ -118,11 +118,58 @@ fn what_is_moved_takes_everything_below_and_its_versions_along() {
     let (_home, catalogue) = fresh();
     catalogue.record(["s/f/a", "s/f/g/b", "s/fx", "s/new/a"].map(|at| row(at, 1, None)).to_vec()).unwrap();
     catalogue.kept_all(vec![version("s/f/g/b", 1), version("s/f", 2)]).unwrap();
-    catalogue.moved(&path("s/f"), &path("s/new")).unwrap();
+    catalogue.moved(&path("s/f"), &path("s/new"), Kept::Along).unwrap();
     assert_eq!(paths(&catalogue.page(None, None, 9).unwrap()), ["s/fx", "s/new/a", "s/new/g/b"]);
     let versions: Vec<_> = catalogue.versions(&path("s/new")).unwrap();
     assert_eq!(versions.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(), ["s/new", "s/new/g/b"]);
     assert!(catalogue.versions(&path("s/f")).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_kept_may_stay_and_nothing_moves_to_where_it_cannot_be_named() {
+    let (_home, catalogue) = fresh();
+    let deep = format!("s/f/{}", vec!["d"; 100].join("/"));
+    catalogue.record(vec![row("s/f/a", 1, None)]).unwrap();
+    catalogue.kept_all(vec![version(&deep, 1)]).unwrap();
+    let (f, far) = (path("s/f"), path(&vec!["x"; 60].join("/")));
+    assert!(catalogue.moved(&f, &far, Kept::Along).is_err());
+    assert_eq!(paths(&catalogue.page(None, None, 9).unwrap()), ["s/f/a"]);
+    catalogue.moved(&f, &far, Kept::Stays).unwrap();
+    assert_eq!(catalogue.page(None, None, 9).unwrap()[0].path, far.join(&name("a")).unwrap());
+    assert_eq!(catalogue.versions(&f).unwrap()[0].path, path(&deep));
+}
+
+#[test]
+fn what_cannot_be_named_is_left_out_of_answers_and_let_go_of() {
+    let (home, catalogue) = fresh();
+    catalogue.record(vec![row("s/a", 1, Some("anna"))]).unwrap();
+    catalogue.kept_all(vec![version("s/a", 5)]).unwrap();
+    let folders = [vec!["d"; 128].join("/"), vec!["n".repeat(250); 17].join("/")];
+    for folder in folders.clone() {
+        let put = move |connection: &rusqlite::Connection| {
+            let sql = "INSERT INTO file SELECT ?1, name, size, seconds, nanos, inode, digest, sha256, owner, since
+                       FROM file WHERE folder = 's'";
+            connection.execute(sql, [&folder])?;
+            let sql = "INSERT INTO version SELECT randomblob(16), ?1, name, size, seconds, nanos, owner, 1, replacer,
+                       replaced, digest FROM version WHERE folder = 's'";
+            connection.execute(sql, [&folder]).map(drop)
+        };
+        catalogue.change(put).unwrap();
+    }
+    let answers = |catalogue: &Catalogue| {
+        assert_eq!(paths(&catalogue.page(None, None, 9).unwrap()), ["s/a"]);
+        assert_eq!(paths(&catalogue.unhashed(None, 9).unwrap()), ["s/a"]);
+        assert_eq!(catalogue.of_inodes(vec![u64::MAX]).unwrap()[&u64::MAX].len(), 1);
+        assert_eq!(catalogue.page_of_versions(None, 9).unwrap().len(), 1);
+        assert_eq!(catalogue.oldest_versions(9, 9).unwrap().len(), 1);
+    };
+    answers(&catalogue);
+    assert_eq!(catalogue.kept_bytes().unwrap(), 30);
+    drop(catalogue);
+    let (catalogue, found) = Catalogue::open(home.path()).unwrap();
+    assert_eq!(found, Found::Continued);
+    answers(&catalogue);
+    assert_eq!((catalogue.kept_bytes().unwrap(), catalogue.used_by(&name("anna")).unwrap()), (10, 1));
 }
 
 #[test]
@@ -310,7 +357,7 @@ proptest! {
                 // Nothing moves into itself: the store refuses it before.
                 Act::Move(from, to) if rest(&to, &from).is_some() || rest(&from, &to).is_some() => {}
                 Act::Move(from, to) => {
-                    catalogue.moved(&from, &to).unwrap();
+                    catalogue.moved(&from, &to, Kept::Along).unwrap();
                     let below: Vec<_> = model.keys().filter(|at| rest(at, &from).is_some()).cloned().collect();
                     for at in below {
                         let size = model.remove(&at).unwrap();

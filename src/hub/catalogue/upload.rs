@@ -6,7 +6,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Catalogue, owner_of, unreadable, whole};
+use super::{Catalogue, owner_of, readable, unreadable, whole};
 use crate::base::fault::Fault;
 use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::Stamp;
@@ -102,7 +102,7 @@ impl Catalogue {
                 let tops = serde_json::from_str(tops).map_err(|error| unreadable(Box::new(error)))?;
                 Ok(account.map(|account| Pending { transfer, account, to, since, tops }))
             })?;
-            uploads.filter_map(Result::transpose).collect()
+            readable(uploads.filter_map(Result::transpose))
         })
     }
 

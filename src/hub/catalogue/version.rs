@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row as Line, params};
 use uuid::Uuid;
 
-use super::{Catalogue, Stat, below, joined, owner_of, split, whole};
+use super::{Catalogue, Stat, below, joined, owner_of, readable, split, whole};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::Stamp;
@@ -76,7 +76,7 @@ impl Catalogue {
                 "SELECT {COLUMNS} FROM version WHERE (folder = ?1 AND name = ?2) OR folder = ?3
                  OR (folder >= ?4 AND folder < ?5) ORDER BY id DESC"
             );
-            connection.prepare_cached(&sql)?.query_map([own.0, own.1, path, first, end], read)?.collect()
+            readable(connection.prepare_cached(&sql)?.query_map([own.0, own.1, path, first, end], read)?)
         })
     }
 
@@ -99,7 +99,7 @@ impl Catalogue {
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE id > ?1 ORDER BY id LIMIT ?2");
-            connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+            readable(connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?)
         })
     }
 
@@ -112,7 +112,7 @@ impl Catalogue {
         let after = after.map_or(Uuid::nil(), |id| id.0);
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE digest IS NULL AND id > ?1 ORDER BY id LIMIT ?2");
-            connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?.collect()
+            readable(connection.prepare_cached(&sql)?.query_map(params![after.as_bytes(), most], read)?)
         })
     }
 
@@ -137,7 +137,7 @@ impl Catalogue {
     pub fn oldest_versions(&self, before: u64, most: u32) -> Result<Vec<Version>, Fault> {
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM version WHERE kept < ?1 ORDER BY kept, id LIMIT ?2");
-            connection.prepare_cached(&sql)?.query_map(params![whole(before), most], read)?.collect()
+            readable(connection.prepare_cached(&sql)?.query_map(params![whole(before), most], read)?)
         })
     }
 

@@ -125,8 +125,7 @@ impl Store for Folder {
         let (dir, name) = self.at(from).map_err(|error| fault(from, &error))?;
         tree::look(&dir, name.as_str()).and_then(there).map_err(|error| fault(from, &error))?;
         let (into, new) = self.making(to).map_err(|error| fault(to, &error))?;
-        tree::move_to(&dir, name.as_str(), &into, new.as_str()).map_err(|error| fault(to, &error))?;
-        self.move_versions(from, to)
+        tree::move_to(&dir, name.as_str(), &into, new.as_str()).map_err(|error| fault(to, &error))
     }
 
     fn move_versions(&self, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
@@ -180,6 +179,12 @@ impl Store for Folder {
     fn incoming(&self, to: &RelPath) -> Result<Root, Fault> {
         let below = self.root.below(to).map_err(|error| fault(to, &error))?;
         Ok(below.staged_below(self.own.clone()))
+    }
+
+    fn is_at(&self, root: &Root, to: &RelPath) -> Result<bool, Fault> {
+        let look =
+            found(self.tree.folder(Some(to)).map(Some)).and_then(|dir| dir.map_or(Ok(false), |dir| root.is(&dir)));
+        look.map_err(|error| fault(to, &error))
     }
 
     fn outgoing(&self, paths: &[RelPath]) -> Result<Source, Fault> {

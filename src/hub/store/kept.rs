@@ -111,10 +111,9 @@ fn walk_below(dir: &Dir, at: Option<&RelPath>, each: &mut dyn FnMut(Held) -> Go)
     for (own, stat) in tree::children(dir)? {
         if stat.is_folder() {
             let Some(name) = tree::name_of(dir, &own) else { continue };
-            let path = match at {
-                Some(at) => at.join(&name).map_err(io::Error::other)?,
-                None => RelPath::from(name),
-            };
+            let path = at.map_or_else(|| Ok(name.clone().into()), |at| at.join(&name));
+            // What nobody can name is in nobody's way.
+            let Ok(path) = path else { continue };
             match dir.open_dir_nofollow(&own) {
                 Ok(inner) if walk_below(&inner, Some(&path), each)? == Go::Stop => return Ok(Go::Stop),
                 // Tidied away since.

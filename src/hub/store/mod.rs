@@ -95,8 +95,8 @@ pub trait Store: Send + Sync + Debug {
     /// As above.
     fn make_folder(&self, path: &RelPath) -> Result<(), Fault>;
 
-    /// Gives something another path, and what is kept of it and of everything below it. Makes the folders
-    /// above the new path; never replaces anything.
+    /// Gives something another path; what is kept of it stays. Makes the folders above the new path; never
+    /// replaces anything.
     ///
     /// # Errors
     /// As above.
@@ -150,6 +150,12 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// As above.
     fn incoming(&self, to: &RelPath) -> Result<Root, Fault>;
+
+    /// Whether the folder at this path is still the one where uploads to it are received.
+    ///
+    /// # Errors
+    /// As above.
+    fn is_at(&self, root: &Root, to: &RelPath) -> Result<bool, Fault>;
 
     /// What is sent of these, each with everything below it.
     ///

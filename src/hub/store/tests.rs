@@ -188,6 +188,7 @@ fn what_is_kept_moves_with_what_it_is_of() {
     }
     home.put("s/f/a", "now");
     home.store.rename(&path("s/f"), &path("s/new")).unwrap();
+    home.store.move_versions(&path("s/f"), &path("s/new")).unwrap();
     let mut kept: Vec<_> = home.versions().into_iter().map(|held| (held.id, held.path)).collect();
     kept.sort();
     let paths = ["s/new/a", "s/new", "s/new/a", "s/other"].map(path);

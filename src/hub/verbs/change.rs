@@ -5,6 +5,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::flow::ask::Told;
+use crate::hub::catalogue::Kept;
 use crate::hub::event::Event;
 use crate::hub::quota::Need;
 use crate::hub::space::{Deed, Kind};
@@ -32,7 +33,11 @@ impl Asking {
                     self.may(Deed::Add, &at, None)?;
                 }
                 for (name, stat) in self.hub.store.list(Some(&at))? {
-                    let below = at.join(&name).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?;
+                    let below = at.join(&name).map_err(|_| {
+                        let text = "something in it, put there by hand, has a path that is too long or too deep to be \
+                                    named; whoever has the hub's machine moves it there";
+                        Fault::new(FaultKind::NotPermitted, format!("{text}: {at}"))
+                    })?;
                     tree.push((below, stat));
                 }
             } else {
@@ -102,32 +107,54 @@ impl Asking {
         Ok(to)
     }
 
-    /// That a move takes nothing away from others, and makes no link that leads out.
-    fn harms_nobody(&self, tree: &Tree, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
-        let no = |text: String| Err(Fault::new(FaultKind::NotPermitted, text));
+    /// That a move makes no link that leads out.
+    fn leads_nowhere(&self, tree: &Tree, from: &RelPath, to: &RelPath) -> Result<(), Fault> {
         for (path, stat) in tree {
             let EntryKind::Link { target } = &stat.kind else { continue };
-            let below = path.as_str().strip_prefix(from.as_str()).unwrap_or_default();
-            let new = RelPath::parse(&format!("{}{below}", to.as_str()));
             let keeps_in = |new: RelPath| self.hub.with_access(&self.member, |access| access.keeps_in(target, &new));
-            if !new.is_ok_and(keeps_in) {
-                return no(format!("{path} is a link, and would lead out of where it is then"));
-            }
-        }
-        // What is kept goes along, and out of the reach of whose it was.
-        if !self.hub.with_access(&self.member, |access| access.is_same_ground(from, to)) {
-            for version in self.hub.catalogue.versions(from)? {
-                if self.may(Deed::Change, &version.path, version.owner.as_ref()).is_err() {
-                    let (path, space) = (&version.path, from.top());
-                    return no(format!("what is kept of {path} is not yours: it moves within {space} only"));
-                }
+            if !path.moved(from, to).is_ok_and(keeps_in) {
+                let text = format!("{path} is a link, and would lead out of where it is then");
+                return Err(Fault::new(FaultKind::NotPermitted, text));
             }
         }
         Ok(())
     }
 
+    /// That everything that moves can be named where it is then, also what is kept of it, if that goes along.
+    fn can_be_named(&self, tree: &Tree, from: &RelPath, to: &RelPath, kept: Kept) -> Result<(), Fault> {
+        let is_long = |path: &&RelPath| path.moved(from, to).is_err();
+        let worst = |path: &&RelPath| (path.as_str().len(), path.depth());
+        let fault = |what: &str, path: &RelPath| {
+            let text = format!(
+                "it would be too long or too deep there ({} bytes and {} names are the most)",
+                RelPath::MAX,
+                RelPath::MAX_DEPTH
+            );
+            Err(Fault::new(FaultKind::NotPermitted, format!("{text}{what}: {path}")))
+        };
+        if let Some(path) = tree.iter().map(|(path, _)| path).filter(is_long).max_by_key(worst) {
+            return fault("", path);
+        }
+        let versions = if kept == Kept::Along { self.hub.catalogue.versions(from)? } else { Vec::new() };
+        match versions.iter().map(|version| &version.path).filter(is_long).max_by_key(worst) {
+            Some(path) => fault(", with what is kept of it", path),
+            None => Ok(()),
+        }
+    }
+
     /// Moves or renames; into `to`, where that is a folder.
     pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<Told, Fault> {
+        let (tree, to) = {
+            // Nobody puts anything there between the look and the move.
+            let _turn = self.hub.turn();
+            self.move_tree(from, to)?
+        };
+        self.hub.log(Event::Renamed { guest: self.guest.clone(), from: from.clone(), to: to.clone() });
+        let files = tree.iter().filter(|(_, stat)| stat.kind != EntryKind::Directory).count() as u64;
+        Ok(Told { files, path: Some(to), ..Told::default() })
+    }
+
+    fn move_tree(&self, from: &RelPath, to: &RelPath) -> Result<(Tree, RelPath), Fault> {
         let tree = self.changeable(from, MAX_ENTRIES)?;
         let to = self.moved_to(from, to)?;
         self.may(Deed::Add, &to, None)?;
@@ -135,19 +162,20 @@ impl Asking {
             return Err(Fault::new(FaultKind::Other, format!("{from} cannot be moved into itself")));
         }
         self.may_hide(&tree, &to)?;
-        self.harms_nobody(&tree, from, &to)?;
+        self.leads_nowhere(&tree, from, &to)?;
+        // What is kept, others may see and restore who could before, and nobody else.
+        let same = self.hub.with_access(&self.member, |access| access.is_same_ground(from, &to));
+        let kept = if same { Kept::Along } else { Kept::Stays };
+        self.can_be_named(&tree, from, &to, kept)?;
         let need = Need { bytes: tree.iter().map(|(_, stat)| stat.size).sum(), ..Need::default() };
         // Within a space nothing grows.
-        let reserved = if to.top() == from.top() { None } else { Some(self.hub.reserve(None, &to, need)?) };
-        {
-            let _turn = self.hub.turn();
-            self.hub.store.rename(from, &to)?;
-            self.hub.catalogue.moved(from, &to)?;
+        let _reserved = if to.top() == from.top() { None } else { Some(self.hub.reserve(None, &to, need)?) };
+        self.hub.store.rename(from, &to)?;
+        if kept == Kept::Along {
+            self.hub.store.move_versions(from, &to)?;
         }
-        drop(reserved);
-        self.hub.log(Event::Renamed { guest: self.guest.clone(), from: from.clone(), to: to.clone() });
-        let files = tree.iter().filter(|(_, stat)| stat.kind != EntryKind::Directory).count() as u64;
-        Ok(Told { files, path: Some(to), ..Told::default() })
+        self.hub.catalogue.moved(from, &to, kept)?;
+        Ok((tree, to))
     }
 
     /// Whether somebody's own folder is meant, there or not: nothing else takes its name, but another such
@@ -179,8 +207,12 @@ impl Asking {
             self.may(Deed::See, path, None)?;
         }
         let path = self.hub.with_access(&self.member, |access| access.destination(path))?;
-        self.may(Deed::Add, &path, None)?;
-        self.hub.store.make_folder(&path)?;
+        {
+            // What is above it is not moved away meanwhile.
+            let _turn = self.hub.turn();
+            self.may(Deed::Add, &path, None)?;
+            self.hub.store.make_folder(&path)?;
+        }
         self.hub.log(Event::FolderMade { guest: self.guest.clone(), path: path.clone() });
         Ok(Told { path: Some(path), ..Told::default() })
     }

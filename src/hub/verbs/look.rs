@@ -97,10 +97,9 @@ impl Asking {
         let mut items = Vec::with_capacity(there.len());
         for (name, stat) in there {
             self.go_on()?;
-            let path = match folder {
-                Some(folder) => folder.join(&name).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()))?,
-                None => RelPath::from(name.clone()),
-            };
+            let path = folder.map_or_else(|| Ok(name.clone().into()), |folder| folder.join(&name));
+            // Put there by hand, further down than anybody can name.
+            let Ok(path) = path else { continue };
             if self.sees(&path) {
                 items.push(self.item(path, stat, known.remove(&name), sha256)?);
             }

@@ -11,7 +11,7 @@ use crate::disk::staging::spelt;
 fn open_on(home: &Path, case: Case, names: Names) -> Arc<Partial> {
     let mut partial = Arc::into_inner(open(home)).unwrap();
     let system = FileSystem { case, names };
-    partial.fit = Mutex::new(Fit::new(system));
+    partial.fit = Mutex::new(Fit::new(system, RelPath::MAX));
     partial.area.spelt = spelt(case, &partial.area.kept);
     Arc::new(partial)
 }
