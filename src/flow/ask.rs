@@ -83,7 +83,7 @@ impl Hearing {
     fn page<T: Weighed>(&mut self, page: Vec<T>, list: fn(&mut Told) -> &mut Vec<T>) -> Result<(), FlowFault> {
         self.count += page.len();
         self.weight += page.iter().map(Weighed::weight).sum::<usize>();
-        if page.len() > MAX_PAGE || self.count > MAX_ENTRIES || self.weight > MAX_MANIFEST {
+        if page.is_empty() || page.len() > MAX_PAGE || self.count > MAX_ENTRIES || self.weight > MAX_MANIFEST {
             return Err(FlowFault::unexpected("an answer of this size"));
         }
         list(&mut self.told).extend(page);
@@ -110,7 +110,7 @@ pub async fn answer<S: AsyncRead + AsyncWrite>(
     };
     match done {
         Ok(told) => tell(&mut session, told).await?,
-        Err(fault) => frame::write(&mut session.writer, &Answer::Abort(fault)).await?,
+        Err(fault) => frame::write(&mut session.writer, &Answer::Abort(fault.for_peers())).await?,
     }
     session.close().await;
     Ok(())

@@ -42,7 +42,7 @@ pub trait Server: Send + Sync + 'static {
 /// Serves connections until it is stopped, those only that come in where `reachable` says (by the
 /// address they were made to). What is under way is told to stop and waited for.
 pub async fn run(server: Arc<impl Server>, listener: Listener, reachable: impl Fn(IpAddr) -> bool, mut stop: Stop) {
-    let caps = Caps::default();
+    let caps = Caps::of_this_process();
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {

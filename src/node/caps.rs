@@ -10,17 +10,11 @@ use tokio::time::Instant;
 
 use crate::base::id::PeerId;
 
-/// Connections at once whose key is proven, all together.
+/// Connections at once whose key is proven, all together, where the system allows as many.
 const CONNECTIONS: usize = 512;
 
-/// How many of these may be of strangers: the others are kept for those who are known.
-const STRANGERS: usize = 384;
-
-/// Connections at once from one address.
-const PER_ADDRESS: usize = 128;
-
-/// Connections at once of one peer: a few transfers with all their lanes.
-const PER_PEER: usize = 96;
+/// Files and sockets that are set aside for each of them.
+const DESCRIPTORS_EACH: usize = 8;
 
 /// Connections at once that have not proven who they are.
 const UNPROVEN: usize = 64;
@@ -92,8 +86,31 @@ struct Asked {
     address: IpAddr,
 }
 
-#[derive(Debug, Default)]
+/// How many connections there may be at once whose key is proven.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    all: usize,
+    /// The others are kept for those who are known.
+    of_strangers: usize,
+    from_address: usize,
+    /// A few transfers with all their lanes.
+    of_peer: usize,
+}
+
+impl Most {
+    const fn of(all: usize) -> Self {
+        Self { all, of_strangers: all / 4 * 3, from_address: all / 4, of_peer: all / 16 * 3 }
+    }
+
+    /// As many as there is room for in so many descriptors.
+    fn within(descriptors: usize) -> Self {
+        Self::of((descriptors / DESCRIPTORS_EACH).clamp(16, CONNECTIONS))
+    }
+}
+
+#[derive(Debug)]
 struct Counts {
+    most: Most,
     proven: usize,
     strangers: usize,
     next: u64,
@@ -109,7 +126,7 @@ struct Counts {
 }
 
 /// The counts of one node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Caps(Arc<Mutex<Counts>>);
 
 /// Whether a peer has been met before.
@@ -146,6 +163,32 @@ pub struct Asking {
 }
 
 impl Caps {
+    /// Counts of this process, with as many connections as the system lets it have.
+    pub fn of_this_process() -> Self {
+        #[cfg(unix)]
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        #[cfg(not(unix))]
+        let descriptors = None;
+        Self::within(descriptors.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX))
+    }
+
+    /// Counts of a process that may have so many files and sockets open.
+    fn within(descriptors: usize) -> Self {
+        Self(Arc::new(Mutex::new(Counts {
+            most: Most::within(descriptors),
+            proven: 0,
+            strangers: 0,
+            next: 0,
+            unproven: VecDeque::new(),
+            visitors: HashMap::new(),
+            peers: HashMap::new(),
+            asking: Vec::new(),
+            asked: VecDeque::new(),
+            served: Vec::new(),
+            told: Vec::new(),
+        })))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,7 +281,7 @@ impl Counts {
         }
         let visitor = self.visitors.entry(address).or_insert(Visitor { open: 0, may_open: BURST, since: now });
         (visitor.may_open, visitor.since) = (visitor.at(now), now);
-        if visitor.open >= PER_ADDRESS || visitor.may_open < 1.0 {
+        if visitor.open >= self.most.from_address || visitor.may_open < 1.0 {
             return false;
         }
         visitor.may_open -= 1.0;
@@ -290,7 +333,9 @@ impl Counted {
         counts.no_longer_unproven(self.number);
         let own = counts.peers.get(&peer).copied().unwrap_or(0);
         let strangers = counts.strangers + usize::from(met == Met::Stranger);
-        if self.proven.is_some() || counts.proven >= CONNECTIONS || own >= PER_PEER || strangers > STRANGERS {
+        let most = counts.most;
+        let too_many = counts.proven >= most.all || own >= most.of_peer || strangers > most.of_strangers;
+        if self.proven.is_some() || too_many {
             return self.proven.is_some();
         }
         counts.proven += 1;

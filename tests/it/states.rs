@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 
 use crate::house::home::{Home, Node};
 use crate::house::hostile::{Hostile, NONCE, Script, commitment, file, folder};
-use crate::house::until;
 use crate::house::vocabulary::{Word, everything};
+use crate::house::{noise, until};
 
 #[cfg(unix)]
 mod at_a_hub;
@@ -177,7 +177,7 @@ fn script(heard: Heard, word: &Word) -> Script {
 
 /// What is in a home, staging included, that was not there when it began.
 fn left(home: &Home) -> Vec<String> {
-    let before = ["inbox/", "inbox/own", "notes/", "notes/a"];
+    let before = ["inbox/", "inbox/own", "notes/", "notes/a", "notes/endless"];
     let tree = home.tree("").into_iter();
     tree.filter(|path| !path.starts_with('.') && !before.contains(&path.as_str())).collect()
 }
@@ -305,6 +305,18 @@ fn receivings(mut bytes: &[u8]) -> Vec<Receiving> {
     heard
 }
 
+/// What a sender sends that is brought into a state.
+fn sent(told: Told) -> &'static str {
+    // Who has sent everything by the time it hears a word takes that for what may be said at the end.
+    if told == Told::Have { "endless" } else { "a" }
+}
+
+/// Writes what is sent: a few bytes, and more than any buffer takes.
+fn written(home: &Home, folder: &str) {
+    home.write(&format!("{folder}a"), "hello");
+    home.write(&format!("{folder}endless"), noise(1, 32 << 20));
+}
+
 /// Brings a sender into a state.
 async fn brought(peer: &mut Hostile, told: Told) {
     let say: &[Receiving] = match told {
@@ -336,9 +348,10 @@ const TOLD: [Told; 7] =
 #[tokio::test]
 async fn a_node_that_sends_hears_nothing_out_of_place() {
     let (alice, node) = victim();
-    let pull = Request::Pull(vec![RelPath::parse("notes/a").unwrap()]);
+    written(&alice, "notes/");
     for told in TOLD {
         let mut tried = 0;
+        let pull = Request::Pull(vec![RelPath::parse(&format!("notes/{}", sent(told))).unwrap()]);
         for word in everything().iter().filter(|word| !may(&word.bytes, |message| receiver_may(told, message))) {
             let mut peer = wanting(node.port(), &pull).await;
             brought(&mut peer, told).await;

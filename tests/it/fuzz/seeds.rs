@@ -208,13 +208,13 @@ fn conversations() -> Vec<(&'static str, Seeds)> {
         messages.iter().for_each(|message| encode(message, &mut bytes).unwrap());
         bytes
     };
-    let listed = [Listing::Page(entries()), Listing::Page(entries()), Listing::End].iter().fold(
-        Vec::new(),
-        |mut bytes, message| {
-            encode(message, &mut bytes).unwrap();
-            bytes
-        },
-    );
+    let listed = |page: Vec<Entry>| {
+        let mut bytes = Vec::new();
+        let messages = [Listing::Page(page), Listing::Page(vec![file("b", 5)]), Listing::End];
+        messages.iter().for_each(|message| encode(message, &mut bytes).unwrap());
+        bytes
+    };
+    let tops = vec![Entry { path: path("tree"), kind: EntryKind::Directory }, file("a ä.pdf", 3 << 20)];
     let tree = vec![
         Entry { path: path("t"), kind: EntryKind::Directory },
         file("t/a", 5),
@@ -228,7 +228,7 @@ fn conversations() -> Vec<(&'static str, Seeds)> {
     let packed = [&frames(&[head])[..], &inside[4..], &end].concat();
     vec![
         ("manifest", vec![("tree", frames(&offer(entries()))), ("bad-empty", frames(&offer(Vec::new())))]),
-        ("listed", vec![("two-pages", listed)]),
+        ("listed", vec![("two-pages", listed(tops)), ("bad-below", listed(entries()))]),
         ("told", vec![("standing", told(&[Answer::KeepAlive, Answer::Done { files: 3, path: Some(path("a (1)")) }]))]),
         (
             "received",

@@ -59,7 +59,9 @@ impl User {
     /// Does something.
     pub(super) fn step(&mut self, field: &Field) {
         let there: Vec<String> = self.in_place().collect();
-        let gone: Vec<String> = self.files.iter().filter(|(_, f)| f.now.is_none()).map(|(p, _)| p.clone()).collect();
+        // What never arrived, since each try was cut, is not gone: it was not there.
+        let gone = self.files.iter().filter(|(_, file)| file.now.is_none() && !file.past.is_empty());
+        let gone: Vec<String> = gone.map(|(path, _)| path.clone()).collect();
         let dice = if there.len() > MOST { 5 } else { self.dice.below(10) };
         let any = |dice: &mut Dice, of: &[String]| of[dice.below(of.len() as u64) as usize].clone();
         match dice {
@@ -193,7 +195,12 @@ impl User {
         let before = if done { None } else { now };
         if Self::settled(field, path, before, None) {
             assert!(Self::settled(field, &to, now, now), "{path} became {to}");
-            let file = self.files.remove(path).unwrap();
+            let mut file = self.files.remove(path).unwrap();
+            if path.split('/').next() != to.split('/').next() {
+                // Others see what is there: what was before is not theirs to see.
+                let past = std::mem::take(&mut file.past);
+                self.files.insert(path.to_owned(), File { now: None, past });
+            }
             self.files.insert(to, file);
         } else {
             assert!(Self::settled(field, &to, None, None), "{path} is not yet {to}");
