@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::fault::FlowFault;
 use super::greet::{Greeted, Session};
 use super::pages::{Weighed, pages};
+use super::patience::Patience;
 use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 use crate::wire::frame;
@@ -38,14 +39,14 @@ pub struct Told {
 /// See [`FlowFault`]; the hub's own word as [`FlowFault::Theirs`].
 pub async fn ask<S: AsyncRead + AsyncWrite>(greeted: Greeted<S>, verb: Verb) -> Result<Told, FlowFault> {
     let mut session = greeted.ask(Request::Ask(verb.clone())).await?;
-    let mut hearing = Hearing::default();
+    let (mut hearing, mut patience) = (Hearing::default(), Patience::new());
     loop {
         let answer = session.reader.next().await?;
         if !answers(&answer, &verb) {
             return Err(FlowFault::unexpected("what the hub says"));
         }
         match answer {
-            Answer::KeepAlive => {}
+            Answer::KeepAlive => patience.moving(hearing.count as u64)?,
             Answer::Standing(standing) if hearing.told.standing.is_none() => hearing.told.standing = Some(standing),
             Answer::Standing(_) => return Err(FlowFault::unexpected("the same again")),
             Answer::Items(page) => hearing.page(page, |told| &mut told.items)?,

@@ -1,12 +1,12 @@
-//! How long a receiver bears with a sender that is alive and brings nothing.
+//! How long one side bears with another that is alive and brings nothing.
 
 use tokio::time::Instant;
 
 use super::fault::FlowFault;
 use crate::base::fault::{Fault, FaultKind};
-use crate::wire::limits::{OFFERING, STALLED};
+use crate::wire::limits::{DECIDING, OFFERING, STALLED};
 
-/// The patience with one sender.
+/// The patience with one peer.
 #[derive(Debug)]
 pub(super) struct Patience {
     /// Since when nothing new has come.
@@ -26,6 +26,14 @@ impl Patience {
     /// Timed out.
     pub(super) fn offering(&self) -> Result<(), FlowFault> {
         self.within(OFFERING, "the offer was not complete after half an hour")
+    }
+
+    /// While the other side makes up its mind about an offer, once it has all of it.
+    ///
+    /// # Errors
+    /// Timed out.
+    pub(super) fn deciding(&self) -> Result<(), FlowFault> {
+        self.within(DECIDING, "nobody there has answered for long")
     }
 
     /// `came` grows with whatever comes.
@@ -60,6 +68,9 @@ mod tests {
         patience.offering().unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(patience.offering().unwrap_err().kind(), FaultKind::TimedOut);
+        patience.deciding().unwrap();
+        tokio::time::advance(DECIDING - OFFERING).await;
+        assert_eq!(patience.deciding().unwrap_err().kind(), FaultKind::TimedOut);
         for came in 1..9 {
             tokio::time::advance(STALLED - Duration::from_secs(1)).await;
             patience.moving(came).unwrap();

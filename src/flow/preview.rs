@@ -48,7 +48,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let mut mouth = Mouth::new(session.writer, Limit::none(), Pulse::new());
     let mut lost = open(&mut mouth, outgoing, (TransferId::new(), set), None).await.err();
     let mut telling = Telling::new(outgoing, |_, _| {});
-    let (mut haves, mut accepted) = (Vec::new(), false);
+    let (mut haves, mut accepted, mut patience) = (Vec::new(), false, Patience::new());
     'heard: loop {
         if telling.over && haves.len() == outgoing.entries().len() {
             mouth.close().await;
@@ -79,7 +79,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
             }
         };
         match message {
-            Receiving::KeepAlive => {}
+            Receiving::KeepAlive => patience.moving(haves.len() as u64)?,
             Receiving::Accept if !accepted => accepted = true,
             Receiving::Have(page) if accepted && !page.is_empty() && page.len() <= MAX_PAGE => {
                 // Those that it answers may have been found only while it was waited for.

@@ -18,10 +18,10 @@ use super::heard_lanes::Lanes;
 use super::intake::Intake;
 use super::lanes::{Admission, Further, Growth, Opener, grow};
 use super::limit::Limit;
-use super::pages::{Weighed, pages};
+use super::pages::pages;
 use super::patience::Patience;
 use super::receipt::Statement;
-use super::room::Room;
+use super::room::{Room, held};
 use super::stop::Stop;
 use super::underway::{Pulse, Underway, WAITING_EACH, Which};
 use crate::base::entries::Entries;
@@ -187,7 +187,7 @@ where
                     return self.settle().await;
                 }
                 _ = tick.tick() => {
-                    if ask.is_some() { self.patience.offering()? }
+                    if ask.is_some() || self.offer.is_none() { self.patience.offering()? }
                     self.report().await?;
                     continue;
                 }
@@ -217,7 +217,7 @@ where
                         p.entries += page.len() as u64;
                         p.bytes += page.iter().map(Entry::size).sum::<u64>();
                     });
-                    self.make_room(page.iter().map(Weighed::weight).sum()).await?;
+                    self.make_room(held(&page)).await?;
                     match &self.partial {
                         Some(_) => self.answer_page(page).await?,
                         None => unanswered.push(page),

@@ -5,15 +5,26 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::pages::Weighed;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::PeerId;
-use crate::wire::limits::{MAX_MANIFEST, MAX_MANIFESTS, MAX_STRANGE, MAX_STRANGE_EACH, SMALL_OFFER};
+use crate::base::manifest::Entry;
+use crate::wire::limits::{MAX_HELD, MAX_HELD_EACH, MAX_STRANGE, MAX_STRANGE_EACH, SMALL_OFFER};
+
+/// What an entry takes beside its path and its target, until its transfer has ended: itself, its place among the
+/// paths, and what is known of it.
+const ENTRY: usize = 120;
 
 /// The room of one node. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rooms(Arc<Mutex<Taken>>);
 
-/// What is taken of it, in bytes as a manifest is weighed.
+/// The memory that these entries take.
+pub(super) fn held(page: &[Entry]) -> usize {
+    page.iter().map(|entry| ENTRY + entry.weight()).sum()
+}
+
+/// What is taken of it, in bytes.
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
@@ -68,9 +79,11 @@ impl Room {
             taken.strange += strange;
             taken.addresses.insert(address, there);
         }
-        if own > MAX_MANIFEST || taken.all + bytes > MAX_MANIFESTS {
+        if own > MAX_HELD_EACH || taken.all + bytes > MAX_HELD {
             taken.leave_strangers(self.stranger, strange);
-            return Err(busy());
+            let too_many = "an offer of so many files at once is more than is taken there; push some of them first";
+            let alone = self.bytes + bytes > MAX_HELD_EACH;
+            return Err(if alone { Fault::new(FaultKind::NotPermitted, too_many) } else { busy() });
         }
         taken.all += bytes;
         taken.peers.insert(self.peer, own);
@@ -161,10 +174,10 @@ mod tests {
         rooms.enter(peer(77), at(77)).take(SMALL_OFFER).unwrap();
         rooms.enter(peer(78), at(1)).take(SMALL_OFFER).unwrap();
         let mut known = rooms.enter(peer(99), None);
-        for _ in 0..MAX_MANIFEST / PAGE {
+        for _ in 0..MAX_HELD_EACH / PAGE {
             known.take(PAGE).unwrap();
         }
-        assert_eq!(fill(&mut known).kind, FaultKind::Busy);
+        assert_eq!(fill(&mut known).kind, FaultKind::NotPermitted);
         drop((known, others));
         // Accepted, it may go on.
         first.accepted();

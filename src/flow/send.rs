@@ -15,6 +15,7 @@ use super::frames;
 use super::greet::Session;
 use super::lanes::{Admission, Further, Growth, Opener, grow};
 use super::outgoing::{Equality, Outgoing};
+use super::patience::Patience;
 use super::pump;
 use super::receipt::Statement;
 use super::speak::{Mouth, Speaker, on_lanes};
@@ -177,6 +178,8 @@ where
         told: 0,
         ticket: false,
         settling: false,
+        patience: Patience::new(),
+        said: 0,
     };
     let result = {
         let heard = hearing.run(&mut session.reader);
@@ -231,6 +234,9 @@ struct Hearing<'a> {
     ticket: bool,
     /// Whether it has everything, as it says.
     settling: bool,
+    patience: Patience,
+    /// How often it has said something that brings the transfer on.
+    said: u64,
 }
 
 impl Hearing<'_> {
@@ -238,9 +244,13 @@ impl Hearing<'_> {
         loop {
             let message = reader.next().await?;
             self.ledger.pulse.beat();
+            self.said += u64::from(!matches!(message, Receiving::KeepAlive | Receiving::Progress { .. }));
             match message {
-                Receiving::KeepAlive => {}
-                Receiving::Asking if !self.ledger.is_accepted() => self.stage(Stage::Asking),
+                Receiving::KeepAlive => self.wait()?,
+                Receiving::Asking if !self.ledger.is_accepted() => {
+                    self.wait()?;
+                    self.stage(Stage::Asking);
+                }
                 Receiving::Accept if !self.ledger.is_accepted() => {
                     self.ledger.accept();
                     self.moves.begin();
@@ -258,6 +268,7 @@ impl Hearing<'_> {
                 }
                 Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
                 Receiving::Progress { bytes, .. } if self.ledger.is_accepted() && self.outcomes.is_empty() => {
+                    self.wait()?;
                     // Nobody has more than was sent, whatever it says.
                     self.ledger.count(|p| p.bytes_safe = bytes.min(p.bytes_moved));
                 }
@@ -276,6 +287,15 @@ impl Hearing<'_> {
                 _ => return Err(FlowFault::unexpected("what the receiver says")),
             }
         }
+    }
+
+    /// It has nothing new to say for now.
+    fn wait(&mut self) -> Result<(), FlowFault> {
+        if !self.ledger.is_accepted() {
+            return self.patience.deciding();
+        }
+        let moved = self.ledger.progress.borrow().bytes_moved;
+        self.patience.moving(moved.wrapping_add(self.said))
     }
 
     fn stage(&self, stage: Stage) {

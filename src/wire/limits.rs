@@ -23,17 +23,20 @@ pub const MAX_ENTRIES: usize = 4_000_000;
 /// Most bytes of an offer's manifest, all its pages together.
 pub const MAX_MANIFEST: usize = 256 * 1024 * 1024;
 
-/// Most bytes of the manifests of all offers that a node hears at once.
-pub const MAX_MANIFESTS: usize = 320 * 1024 * 1024;
+/// Most memory that a node takes for the manifests of all offers that it hears at once, in bytes.
+pub const MAX_HELD: usize = 384 * 1024 * 1024;
 
-/// Most bytes of the manifests of all strangers' offers that nobody has said yes to.
-pub const MAX_STRANGE: usize = 16 * 1024 * 1024;
+/// Most of it for the offers of one peer.
+pub const MAX_HELD_EACH: usize = 320 * 1024 * 1024;
 
-/// Most bytes of these from one stranger, and from one address.
-pub const MAX_STRANGE_EACH: usize = 4 * 1024 * 1024;
+/// Most memory for the manifests of all strangers' offers that nobody has said yes to.
+pub const MAX_STRANGE: usize = 32 * 1024 * 1024;
 
-/// A stranger's offer of no more than this does not count among these: few files always find room.
-pub const SMALL_OFFER: usize = 16 * 1024;
+/// Most of it for one stranger, and for one address.
+pub const MAX_STRANGE_EACH: usize = 12 * 1024 * 1024;
+
+/// A stranger's offer that takes no more than this does not count among these: few files always find room.
+pub const SMALL_OFFER: usize = 64 * 1024;
 
 /// Most notes on what a sender leaves out that a receiver keeps.
 pub const MAX_LEFT_OUT: usize = 1000;
@@ -71,6 +74,9 @@ pub const PROGRESS: Duration = Duration::from_millis(250);
 
 /// How long an offer that is to be decided on may take until it is complete.
 pub const OFFERING: Duration = Duration::from_secs(30 * 60);
+
+/// How long a receiver may take until it says what it decides: with the whole offer, and a person's thinking.
+pub const DECIDING: Duration = Duration::from_secs(40 * 60);
 
 /// How long an accepted transfer may go on in which nothing but keep-alives comes: a sender may have a long
 /// file to read before it has anything to say, and a pipe may be quiet for hours.

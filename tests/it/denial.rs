@@ -228,8 +228,8 @@ async fn offers_of_strangers_that_wait_take_little_memory_and_small_ones_still_f
         peer.greet().await;
         peer.want(Request::Push).await;
         peer.say(&Sending::Offer { transfer: ftx::base::id::TransferId::new(), set: [n; 32] }).await;
-        // 8 MiB.
-        for page in (0..180).map(page) {
+        // 16 MiB.
+        for page in (0..360).map(page) {
             peer.say(&page).await;
         }
         if let Some(Receiving::Decline { .. }) = peer.hear().await {
