@@ -17,10 +17,10 @@ const CONNECTIONS: usize = 512;
 const DESCRIPTORS_EACH: usize = 8;
 
 /// Connections at once that have not proven who they are.
-const UNPROVEN: usize = 64;
+const UNPROVEN: usize = 160;
 
-/// How many of these from one address.
-const UNPROVEN_EACH: usize = 48;
+/// How many of these from one address: a class whose machines share one comes all at once.
+const UNPROVEN_EACH: usize = 96;
 
 /// Connections that one address may open one right after another.
 const BURST: f64 = 2048.0;
