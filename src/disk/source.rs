@@ -88,7 +88,7 @@ impl Item {
     /// Where it is missing, or leads outside.
     pub fn shared(root: &Root, share: &Name, path: Option<&RelPath>) -> io::Result<Self> {
         let (local, name) = match path {
-            Some(path) => (root.dir().canonicalize(path.as_str())?, path.file_name()),
+            Some(path) => (followed(root.dir(), path.as_str())?, path.file_name()),
             None => (PathBuf::from("."), share.clone()),
         };
         Ok(Self::Path { within: root.dir().clone(), local, name, own: None, above: None })
@@ -110,6 +110,25 @@ impl Item {
             Self::Text { bytes, .. } => Self::Text { name, bytes },
         }
     }
+}
+
+/// Most links that lead from one to the next; Linux follows as many.
+const MOST_LINKS: usize = 40;
+
+/// Where a path leads to a file or folder, below this folder. It is not opened: a pipe would be waited for.
+fn followed(dir: &Dir, path: &str) -> io::Result<PathBuf> {
+    let mut at = PathBuf::from(path);
+    for _ in 0..MOST_LINKS {
+        let metadata = dir.symlink_metadata(&at)?;
+        if metadata.is_file() || metadata.is_dir() {
+            return Ok(at);
+        }
+        if !metadata.is_symlink() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        at = at.parent().unwrap_or(Path::new("")).join(dir.read_link(&at)?);
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// Everything of one transfer, no two items under one name.

@@ -20,6 +20,7 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
 use crate::base::manifest::Entry;
 use crate::base::path::RelPath;
+use crate::disk::source::Source;
 use crate::flow::consent::{Consent, Proposal, Verdict};
 use crate::flow::fault::FlowFault;
 use crate::flow::greet::{self, Peer, Proof};
@@ -276,15 +277,11 @@ impl Conversation {
 
     async fn serve(self, session: Session, trust: Trust, paths: Vec<RelPath>) -> Result<(), FlowFault> {
         let served = self.caps.serving(self.peer.id(), self.address.ip(), met(trust));
-        let source = self.node.shares.admit(trust).and_then(|()| {
-            if served.is_none() {
-                return Err(busy());
-            }
-            if paths.len() > MAX_WANTED {
-                return Err(Fault::protocol("too many paths at once"));
-            }
-            Ok(self.node.shares.source(&paths)?.withholding(&self.node.state.key_file()))
-        });
+        let source = match self.node.shares.admit(trust) {
+            Ok(()) if served.is_none() => Err(busy()),
+            Ok(()) => self.wanted(paths.clone()).await,
+            Err(fault) => Err(fault),
+        };
         let source = match source {
             Ok(source) => source,
             Err(fault) => return refuse(session, &Request::Pull(paths), fault).await,
@@ -308,6 +305,16 @@ impl Conversation {
     }
 
     /// What a shared folder holds. A long one is read on a thread that may block.
+    /// What is shared at these paths.
+    async fn wanted(&self, paths: Vec<RelPath>) -> Result<Source, Fault> {
+        if paths.len() > MAX_WANTED {
+            return Err(Fault::protocol("too many paths at once"));
+        }
+        let node = self.node.clone();
+        let found = spawn_blocking(move || Ok(node.shares.source(&paths)?.withholding(&node.state.key_file()))).await;
+        found.unwrap_or_else(|_| Err(Fault::new(FaultKind::Interrupted, "the node ends")))
+    }
+
     async fn listing(&self, trust: Trust, path: Option<RelPath>) -> Result<Vec<Entry>, Fault> {
         self.node.shares.admit(trust)?;
         let node = self.node.clone();

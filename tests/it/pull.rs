@@ -92,6 +92,39 @@ fn shares_are_for_trusted_peers_unless_they_are_for_all() {
     assert_eq!(bob.read("notes/a"), b"a");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_a_share_holds_nobody_up_and_links_are_followed_as_far_as_they_stay_inside() {
+    use std::os::unix::fs::symlink;
+    let (alice, node, bob) = alice_shares();
+    let made = std::process::Command::new("mkfifo").arg(alice.path("notes/pipe")).status();
+    assert!(made.unwrap().success());
+    for (to, link) in [
+        ("sub/deep.txt", "inside"),
+        ("inside", "twice"),
+        ("../private.txt", "outside"),
+        ("round", "round"),
+        ("pipe", "piped"),
+    ] {
+        symlink(to, alice.path(&format!("notes/{link}"))).unwrap();
+    }
+    symlink("../week1.txt", alice.path("notes/sub/above")).unwrap();
+    symlink("sub", alice.path("notes/way")).unwrap();
+    for path in ["notes/pipe", "notes/piped", "notes/outside", "notes/round", "notes/pipe/x"] {
+        let target = format!("{}:{path}", node.at());
+        bob.run(&["pull", &target, "--to", "here"]).exits(1).failure();
+        bob.run(&["ls", &target]);
+    }
+    for path in ["notes/inside", "notes/twice", "notes/sub/above", "notes/way/above", "notes/way/deep.txt"] {
+        bob.run(&["pull", &format!("{}:{path}", node.at()), "--to", "here"]).done();
+    }
+    assert_eq!(bob.tree("here"), ["above", "deep.txt", "inside", "twice"]);
+    assert_eq!(bob.read("here/above"), b"files");
+    // What is in the folder beside them is fetched with it.
+    bob.run(&["pull", &format!("{}:notes", node.at()), "--to", "all"]);
+    assert!(bob.path("all/notes/week1.txt").exists());
+}
+
 #[test]
 fn paths_that_are_not_there_or_lead_out_are_refused() {
     let (_alice, node, bob) = alice_shares();
