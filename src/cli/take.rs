@@ -57,8 +57,13 @@ pub struct Take {
     /// Read the code from this file; - is standard input
     #[arg(long, value_name = "FILE")]
     pub code_file: Option<PathBuf>,
-    /// Do not look for the giver: it is at this address, or [host:port], as ftx give shows it
-    #[arg(long, value_name = "ADDRESS")]
+    /// Where the giver is, if it is not to be looked for.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help = "Do not look for the giver: it is at this address, with its port as in [192.168.1.20:40721], as ftx give \
+                shows it"
+    )]
     pub from: Option<String>,
     /// What becomes of what comes where something else has its name; rename if not given
     #[arg(long, value_name = "WHAT")]

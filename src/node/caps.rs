@@ -168,7 +168,7 @@ impl Caps {
         #[cfg(unix)]
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         #[cfg(not(unix))]
-        let descriptors = None;
+        let descriptors: Option<u64> = None;
         Self::within(descriptors.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX))
     }
 
