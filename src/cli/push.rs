@@ -38,9 +38,9 @@ pub struct Push {
     #[arg(
         required_unless_present = "all",
         value_name = "PATH… TARGET",
-        help = "What to send (- for standard input), then to whom: a name, name~id, an address, with a port as in \
-                [10.77.0.1:23547]; several with commas; @GROUP of the configuration; HUB:PATH for a folder of a hub, \
-                which is made where it is not there; HUB alone for your own folder there"
+        help = "What to send (- for standard input), then to whom: a name, name~id, an address, or one with a port \
+                as in [10.77.0.1:23547]; several with commas; @GROUP of the configuration; HUB:PATH for a folder of \
+                a hub, which is made where it is not there; HUB alone for your own folder there"
     )]
     pub args: Vec<OsString>,
     /// Send to everybody who is here; no target is named then

@@ -61,8 +61,8 @@ pub struct Take {
     #[arg(
         long,
         value_name = "ADDRESS",
-        help = "Do not look for the giver: it is at this address, with its port as in [192.168.1.20:40721], as ftx give \
-                shows it"
+        help = "Do not look for the giver: it is at this address, or at one with a port as in \
+                [192.168.1.20:40721], which ftx give shows"
     )]
     pub from: Option<String>,
     /// What becomes of what comes where something else has its name; rename if not given

@@ -87,7 +87,7 @@ struct Asked {
 }
 
 /// How many connections there may be at once whose key is proven.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Most {
     all: usize,
     /// The others are kept for those who are known.
@@ -108,7 +108,7 @@ impl Most {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counts {
     most: Most,
     proven: usize,
@@ -174,19 +174,7 @@ impl Caps {
 
     /// Counts of a process that may have so many files and sockets open.
     fn within(descriptors: usize) -> Self {
-        Self(Arc::new(Mutex::new(Counts {
-            most: Most::within(descriptors),
-            proven: 0,
-            strangers: 0,
-            next: 0,
-            unproven: VecDeque::new(),
-            visitors: HashMap::new(),
-            peers: HashMap::new(),
-            asking: Vec::new(),
-            asked: VecDeque::new(),
-            served: Vec::new(),
-            told: Vec::new(),
-        })))
+        Self(Arc::new(Mutex::new(Counts { most: Most::within(descriptors), ..Counts::default() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {

@@ -304,22 +304,28 @@ impl Conversation {
         Ok(())
     }
 
-    /// What a shared folder holds. A long one is read on a thread that may block.
     /// What is shared at these paths.
     async fn wanted(&self, paths: Vec<RelPath>) -> Result<Source, Fault> {
         if paths.len() > MAX_WANTED {
             return Err(Fault::protocol("too many paths at once"));
         }
-        let node = self.node.clone();
-        let found = spawn_blocking(move || Ok(node.shares.source(&paths)?.withholding(&node.state.key_file()))).await;
-        found.unwrap_or_else(|_| Err(Fault::new(FaultKind::Interrupted, "the node ends")))
+        self.read(move |node| Ok(node.shares.source(&paths)?.withholding(&node.state.key_file()))).await
     }
 
+    /// What a shared folder holds.
     async fn listing(&self, trust: Trust, path: Option<RelPath>) -> Result<Vec<Entry>, Fault> {
         self.node.shares.admit(trust)?;
+        self.read(move |node| node.shares.list(path.as_ref())).await
+    }
+
+    /// Reads what is shared, on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
         let node = self.node.clone();
-        let listed = spawn_blocking(move || node.shares.list(path.as_ref())).await;
-        listed.unwrap_or_else(|_| Err(Fault::new(FaultKind::Interrupted, "the node ends")))
+        let read = spawn_blocking(move || look(&node)).await;
+        read.unwrap_or_else(|_| Err(Fault::new(FaultKind::Interrupted, "the node ends")))
     }
 
     async fn pair(self, session: Session, trust: Trust) -> Result<(), FlowFault> {
