@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::printer::Printer;
 use crate::base::event::{Progress, Stage};
@@ -24,8 +24,7 @@ const STALE: Duration = Duration::from_millis(500);
 pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Progress>) -> JoinHandle<()> {
     let bars = printer.bars().clone();
     tokio::spawn(async move {
-        let ended = timeout(PATIENCE, async { while progress.changed().await.is_ok() {} }).await;
-        if ended.is_ok() {
+        if timeout(PATIENCE, end(&mut progress)).await.is_ok() {
             return;
         }
         let bar = bars.add(ProgressBar::new(0));
@@ -56,14 +55,20 @@ pub fn draw(printer: &Printer, label: String, mut progress: watch::Receiver<Prog
                 Stage::Reconnecting => "· reconnecting",
             });
             match timeout(STALE, progress.changed()).await {
-                Ok(Ok(())) => sleep(REDRAW).await,
-                Ok(Err(_)) => break,
+                // Who waits for the end waits for nothing else.
+                Ok(Ok(())) if timeout(REDRAW, end(&mut progress)).await.is_err() => {}
+                Ok(_) => break,
                 // Nothing moves: the rate is to say so.
                 Err(_) => bar.tick(),
             }
         }
         bar.finish_and_clear();
     })
+}
+
+/// Waits until nothing more is told.
+async fn end(progress: &mut watch::Receiver<Progress>) {
+    while progress.changed().await.is_ok() {}
 }
 
 /// A line that tells how far something is whose end is not known; it goes when this is dropped.
@@ -86,5 +91,29 @@ impl Ticker {
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_bar_waits_no_longer_than_for_the_transfer() {
+        for lasts in [PATIENCE / 2, PATIENCE + REDRAW / 2, PATIENCE + STALE + REDRAW / 3] {
+            let (progress, watched) = watch::channel(Progress::default());
+            let bar = draw(&Printer::silent(), "→ bob".to_owned(), watched);
+            let begun = Instant::now();
+            while begun.elapsed() < lasts {
+                sleep(Duration::from_millis(5)).await;
+                progress.send_modify(|p| p.bytes_moved += 1);
+            }
+            let ended = Instant::now();
+            drop(progress);
+            bar.await.unwrap();
+            assert_eq!(ended.elapsed(), Duration::ZERO, "after {lasts:?}");
+        }
     }
 }
