@@ -1,6 +1,7 @@
 //! The words of ftx: values without sockets, files or terminals.
 
 pub mod book;
+pub mod coding;
 pub mod digest;
 pub mod entries;
 pub mod event;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::text::escape;
@@ -32,8 +32,8 @@ pub enum PathFault {
 
 /// One component of a path: not empty, not `.` or `..`, without separators and control
 /// characters, NFC, at most [`Name::MAX`] bytes, none of ftx's own folders.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Name(String);
 
 impl Name {
@@ -121,9 +121,9 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -141,8 +141,8 @@ impl fmt::Debug for Name {
 
 /// A path below some root: one or more [`Name`]s, `/` between them on every system.
 /// It cannot be absolute and cannot climb.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct RelPath(String);
 
 impl RelPath {
@@ -189,7 +189,12 @@ impl RelPath {
 
     /// The last component.
     pub fn file_name(&self) -> Name {
-        Name(self.0.rsplit('/').next().unwrap_or(&self.0).to_owned())
+        Name(self.last().to_owned())
+    }
+
+    /// The last component, as text for the file system.
+    pub fn last(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
     /// The path without its last component; `None` for a single one.
@@ -237,9 +242,9 @@ impl TryFrom<String> for RelPath {
     }
 }
 
-impl From<RelPath> for String {
-    fn from(path: RelPath) -> Self {
-        path.0
+impl Serialize for RelPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -263,8 +268,8 @@ impl fmt::Debug for RelPath {
 
 /// Where a link inside a tree points: some `..`, then names. Climbing comes first only, so that
 /// it climbs real folders and never what another link stands for.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct LinkTarget(String);
 
 impl LinkTarget {
@@ -326,9 +331,9 @@ impl TryFrom<String> for LinkTarget {
     }
 }
 
-impl From<LinkTarget> for String {
-    fn from(target: LinkTarget) -> Self {
-        target.0
+impl Serialize for LinkTarget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -90,7 +90,7 @@ fn file_name(what: &HandedIn) -> Name {
         cut(&mut text, max);
         text
     };
-    let (hub, name) = (part(what.hub.as_raw(), 64), part(what.path.file_name().as_str(), 150));
+    let (hub, name) = (part(what.hub.as_raw(), 64), part(what.path.last(), 150));
     Name::from_local(&format!("{}-{hub}-{name}.json", utc(what.handed_in))).0
 }
 

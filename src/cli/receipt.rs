@@ -133,7 +133,7 @@ async fn compare(context: &Context, what: &HandedIn, of: Option<PathBuf>) -> Res
     let path = match of {
         Some(path) => path,
         None => {
-            let here = PathBuf::from(what.path.file_name().as_str());
+            let here = PathBuf::from(what.path.last());
             if !here.is_file() {
                 return Ok(None);
             }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fit::{self, Case};
+use crate::base::coding;
 use crate::base::digest::{ChunkHash, chunks_of};
 use crate::base::manifest::Stamp;
 use crate::base::path::RelPath;
@@ -116,7 +117,7 @@ impl Journal {
     fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
         let start = self.buffer.len();
         self.buffer.extend([0; 2]);
-        let written = postcard::to_io(record, &mut self.buffer).map(|_| ()).map_err(io::Error::other);
+        let written = coding::append(record, &mut self.buffer).map_err(io::Error::other);
         let body = start + 2;
         let length = written.and_then(|()| u16::try_from(self.buffer.len() - body).map_err(io::Error::other));
         // Nothing stays of a record that cannot be one.

@@ -135,7 +135,7 @@ impl Settling {
             let dir = staged.holding(path, Missing::Fail)?;
             let mut options = read_nofollow();
             options.write(true);
-            dir.open_with(path.file_name().as_str(), &options)?.sync_all()?;
+            dir.open_with(path.last(), &options)?.sync_all()?;
         }
         Ok(())
     }

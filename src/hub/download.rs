@@ -47,7 +47,7 @@ impl Hub {
                 continue;
             }
             // The names that travel begin with what was asked for, without the folders above it.
-            let whole = paths.iter().find(|path| path.file_name().as_str() == entry.path.top());
+            let whole = paths.iter().find(|path| path.last() == entry.path.top());
             let above = whole.and_then(RelPath::parent);
             let path =
                 above.and_then(|above| RelPath::parse(&format!("{}/{}", above.as_str(), entry.path.as_str())).ok());

@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::time::timeout;
 
 use super::limits::{IDLE, MAX_FRAME};
+use crate::base::coding;
 use crate::base::fault::plain;
 
 /// Bytes read from the stream at once, as long as frames are small: as many as one TLS record has.
@@ -49,7 +50,7 @@ impl From<std::io::Error> for FrameFault {
 pub fn encode(message: &impl Serialize, into: &mut Vec<u8>) -> Result<(), FrameFault> {
     let start = into.len();
     into.extend([0; 4]);
-    let result = postcard::to_io(message, &mut *into).map(|_| ());
+    let result = coding::append(message, into);
     let length = into.len() - start - 4;
     if result.is_err() || length > MAX_FRAME {
         into.truncate(start);

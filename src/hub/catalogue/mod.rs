@@ -176,7 +176,7 @@ fn fault(error: &rusqlite::Error) -> Fault {
 
 /// A path as it is kept: the folder it is in (empty at the top), and its name there.
 fn split(path: &RelPath) -> (String, String) {
-    (key(path.parent().as_ref()), path.file_name().as_str().to_owned())
+    (key(path.parent().as_ref()), path.last().to_owned())
 }
 
 /// A folder as it is kept; empty is the top.

@@ -75,7 +75,7 @@ impl Store for Folder {
                 last = Some((parent, dir));
             }
             if let Some((_, Some(dir))) = &last {
-                let look = tree::look(dir, path.file_name().as_str());
+                let look = tree::look(dir, path.last());
                 let stat = found(look).map_err(|error| fault(path, &error))?;
                 stats.extend(stat.map(|stat| (path.clone(), stat)));
             }
@@ -111,8 +111,7 @@ impl Store for Folder {
     fn make_folder(&self, path: &RelPath) -> Result<(), Fault> {
         let made = match path.parent() {
             // A space is for whoever has joined; others on this machine come in once its owner lets them.
-            None => tree::private_folder(self.root.dir(), path.file_name().as_str())
-                .and_then(|_| tree::sync(self.root.dir())),
+            None => tree::private_folder(self.root.dir(), path.last()).and_then(|_| tree::sync(self.root.dir())),
             Some(_) => self.tree.make(Some(path)).map(drop),
         };
         made.map_err(|error| fault(path, &error))

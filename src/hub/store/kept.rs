@@ -77,11 +77,11 @@ pub(super) fn drop(versions: &Tree, path: &RelPath, id: VersionId) -> io::Result
 /// Moves what is kept of a path, and of everything below it.
 pub(super) fn move_all(versions: &Tree, from: &RelPath, to: &RelPath) -> io::Result<()> {
     let Ok(dir) = versions.holding(from) else { return Ok(()) };
-    if dir.symlink_metadata(from.file_name().as_str()).is_err() {
+    if dir.symlink_metadata(from.last()).is_err() {
         return Ok(());
     }
     let into = versions.make(to.parent().as_ref())?;
-    merge((&dir, from.file_name().as_str()), (&into, to.file_name().as_str()))?;
+    merge((&dir, from.last()), (&into, to.last()))?;
     if let Some(above) = from.parent() {
         tidy(versions, &above);
     }
@@ -134,7 +134,7 @@ fn walk_below(dir: &Dir, at: Option<&RelPath>, each: &mut dyn FnMut(Held) -> Go)
 fn tidy(versions: &Tree, path: &RelPath) {
     let mut at = Some(path.clone());
     while let Some(path) = at {
-        let removed = versions.holding(&path).and_then(|dir| dir.remove_dir(path.file_name().as_str()));
+        let removed = versions.holding(&path).and_then(|dir| dir.remove_dir(path.last()));
         if removed.is_err() {
             return;
         }

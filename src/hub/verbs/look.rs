@@ -154,7 +154,7 @@ impl Asking {
     /// Where something is whose name has `text` in it, in any case of letters.
     pub(super) fn find(&self, text: &PeerText, below: Option<&RelPath>) -> Result<Told, Fault> {
         let text = fold(text.as_raw());
-        self.look_for(below, true, false, &|item| fold(item.path.file_name().as_str()).contains(&text))
+        self.look_for(below, true, false, &|item| fold(item.path.last()).contains(&text))
     }
 }
 
