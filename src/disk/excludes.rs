@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::root::read_nofollow;
+use super::open;
 
 /// Longest file of patterns that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -230,7 +230,7 @@ fn patterns(dir: &Dir, name: &str) -> Gitignore {
     if !dir.symlink_metadata(name).is_ok_and(|metadata| metadata.is_file()) {
         return Gitignore::empty();
     }
-    let Ok(file) = dir.open_with(name, &read_nofollow()) else { return Gitignore::empty() };
+    let Ok(file) = open::to_read(dir, name) else { return Gitignore::empty() };
     let mut builder = GitignoreBuilder::new(".");
     for line in BufReader::new(file.take(LONGEST)).split(b'\n').map_while(Result::ok) {
         if let Ok(line) = str::from_utf8(&line) {

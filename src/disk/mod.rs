@@ -8,6 +8,7 @@ pub mod folder;
 mod journal;
 pub mod keeper;
 mod mode;
+mod open;
 pub mod outcomes;
 pub mod partial;
 pub mod peek;

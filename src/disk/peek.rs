@@ -7,9 +7,10 @@ use cap_fs_ext::DirExt;
 
 use super::fit::{FileSystem, Fit};
 use super::journal::{self, Kept};
+use super::open;
 use super::partial::{lock, runs};
 use super::place::Place;
-use super::root::{Root, read_nofollow};
+use super::root::Root;
 use super::staging::{STAGING, area_of};
 use crate::base::id::PeerId;
 use crate::base::manifest::{Entry, EntryKind, Have};
@@ -31,8 +32,8 @@ impl Peek {
         // To probe it properly something would have to be written: where this is wrong about names
         // that do not fit, the preview is wrong about these.
         let system = FileSystem::guess(area.as_ref());
-        let journal = area.and_then(|area| area.open_with("journal", &read_nofollow()).ok());
-        let kept = journal.and_then(|journal| journal::load(&journal.into_std(), system.case).ok()).unwrap_or_default();
+        let journal = area.and_then(|area| open::to_read(&area, "journal").ok());
+        let kept = journal.and_then(|journal| journal::load(&journal, system.case).ok()).unwrap_or_default();
         Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system, root.longest())) }
     }
 

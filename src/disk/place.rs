@@ -1,14 +1,15 @@
 //! What is in place already, in the folder that receives.
 
-use std::fs::FileTimes;
+use std::fs::{File, FileTimes};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, File, Metadata};
+use cap_std::fs::{Dir, Metadata};
 
 use super::MOST_NUMBERS;
 use super::mode::{is_executable, set_executable};
-use super::root::{Conflict, Folders, Missing, Root, read_nofollow};
+use super::open;
+use super::root::{Conflict, Folders, Missing, Root};
 use super::tree::same_bytes;
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
 use crate::base::manifest::{EntryKind, Stamp};
@@ -37,8 +38,7 @@ impl Place {
     pub(super) fn digest_of(&mut self, kind: &EntryKind, path: &RelPath) -> Option<(EntryDigest, Found)> {
         let (dir, name, found) = self.first(kind, path, |_| true)?;
         let EntryKind::File { size, .. } = *kind else { return None };
-        let file = dir.open_with(name.as_str(), &read_nofollow()).ok()?;
-        Some((digest(file, size)?, found))
+        Some((digest(open::to_read(&dir, name.as_str()).ok()?, size)?, found))
     }
 
     /// The first file of the size of `kind` that is `alike`: of this name, or of its numbered names up
@@ -78,7 +78,7 @@ impl Place {
             return false;
         }
         match self.folders.holding(path, Missing::Fail) {
-            Ok(dir) => dir.symlink_metadata(path.file_name().as_str()).is_ok(),
+            Ok(dir) => dir.symlink_metadata(path.last()).is_ok(),
             Err(error) => is_taken(&error),
         }
     }
@@ -107,7 +107,7 @@ impl Found {
 /// Gives a file that has the right bytes the right time, so that the next look at it sees that it is
 /// equal, and makes it as executable as it should be.
 pub(super) fn make_alike(dir: &Dir, name: &Name, executable: bool, modified: Stamp) -> io::Result<()> {
-    let file = dir.open_with(name.as_str(), &read_nofollow())?.into_std();
+    let file = open::to_read(dir, name.as_str())?;
     set_executable(&file, executable)?;
     if let Some(time) = modified.to_system() {
         file.set_times(FileTimes::new().set_modified(time))?;
@@ -154,9 +154,8 @@ pub(super) fn equal(from: &Dir, name: &Name, to: &Dir, other: &Name) -> io::Resu
     if !ours.is_file() || !theirs.is_file() || ours.len() != theirs.len() {
         return Ok(false);
     }
-    let options = read_nofollow();
-    let Ok(theirs) = to.open_with(other.as_str(), &options) else { return Ok(false) };
-    let same = same_bytes(&from.open_with(name.as_str(), &options)?, &theirs)?;
+    let Ok(theirs) = open::to_read(to, other.as_str()) else { return Ok(false) };
+    let same = same_bytes(&open::to_read(from, name.as_str())?, &theirs)?;
     #[cfg(unix)]
     if same {
         // Whoever wrote it need not have synced it, and ours is dropped for it.

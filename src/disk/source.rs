@@ -11,10 +11,8 @@ use cap_std::fs::{Dir, Metadata};
 
 use super::excludes::{Excludes, Rules};
 use super::mode::is_executable;
-use super::reader::Reader;
 use super::root::{Root, read_nofollow};
 use super::walk::walk_path;
-use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
 use crate::base::path::{Name, RelPath, Rewritten};
@@ -300,32 +298,9 @@ impl Source {
         }
     }
 
-    /// Opens an entry's bytes. Whether they are what was offered [`Reader::unchanged`] says after
-    /// they have been read.
-    ///
-    /// # Errors
-    /// Where it vanished or cannot be read, or where it is large and has changed.
-    pub fn open(&self, found: &Found) -> Result<Reader, Fault> {
-        let path = &found.entry.path;
-        match &self.items[found.place.item as usize] {
-            Item::Stdin { .. } => Ok(Reader::Pipe(Box::new(io::stdin()))),
-            Item::Text { bytes, .. } => Ok(Reader::Text(bytes.clone())),
-            Item::Path { within, local, .. } => {
-                let below = match &found.place.local {
-                    Some(local) => Some(&**local),
-                    None => path.as_str().split_once('/').map(|(_, below)| Path::new(below)),
-                };
-                let whole = below.map_or_else(|| local.clone(), |below| local.join(below));
-                let file = within.open_with(&whole, &read_nofollow());
-                let file = file.map_err(|error| Fault::disk(format!("reading {path}"), &error))?.into_std();
-                let reader = Reader::File { file, kind: found.entry.kind.clone() };
-                // Of a small one it is early enough to know once it has been read.
-                if found.entry.size() > CHUNK && !reader.unchanged() {
-                    return Err(changed(path));
-                }
-                Ok(reader)
-            }
-        }
+    /// The thing to send of this number.
+    pub(super) fn item(&self, number: u32) -> &Item {
+        &self.items[number as usize]
     }
 }
 
@@ -359,10 +334,6 @@ pub(super) fn unused(name: &Name, taken: &mut HashSet<Name>) -> Name {
     candidate
 }
 
-fn changed(path: &RelPath) -> Fault {
-    Fault::new(FaultKind::Other, format!("{path} changed while it was being sent; send it again"))
-}
-
 /// What a file is, as it is offered.
 pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
     EntryKind::File {
@@ -375,6 +346,7 @@ pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::reader::Opener;
 
     fn walk(source: &Source) -> (Vec<Found>, Vec<Passed>) {
         let (mut found, mut passed) = (Vec::new(), Vec::new());
@@ -401,12 +373,13 @@ mod tests {
         assert_eq!(paths, ["tree", "tree/a", "tree/b", "tree/b/empty", "tree/b/x"]);
         assert!(passed.is_empty());
         let mut bytes = Vec::new();
-        let mut reader = source.open(&found[4]).unwrap();
+        let open = |found: &Found| Opener::default().open(&source, &found.entry, &found.place).unwrap();
+        let mut reader = open(&found[4]);
         assert_eq!(reader.read(0, 10, &mut bytes).unwrap(), 2);
         assert!(reader.unchanged());
         std::fs::write(tree.join("b/x"), "longer").unwrap();
         assert!(!reader.unchanged());
-        assert!(!source.open(&found[4]).unwrap().unchanged());
+        assert!(!open(&found[4]).unchanged());
     }
 
     #[test]
@@ -449,9 +422,11 @@ mod tests {
         let paths: Vec<_> = found.iter().map(|f| f.entry.path.as_str()).collect();
         assert_eq!(paths, ["t", "t/a_b", "t/f", "t/in", "t/\u{fffd}"]);
         assert_eq!(passed.iter().filter(|p| matches!(p, Passed::Special { .. })).count(), 2);
+        let mut opener = Opener::default();
         for odd in [&found[1], &found[4]] {
             let mut bytes = Vec::new();
-            source.open(odd).unwrap().read(0, 10, &mut bytes).unwrap();
+            let mut reader = opener.open(&source, &odd.entry, &odd.place).unwrap();
+            reader.read(0, 10, &mut bytes).unwrap();
             assert_eq!(bytes.len(), 3);
         }
     }

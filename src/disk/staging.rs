@@ -17,8 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::fit::{self, Case, FileSystem};
 use super::journal::{self, Journal, Kept};
+use super::open;
 use super::partial::lock;
-use super::root::{Root, read_nofollow};
+use super::root::Root;
 use super::tree::private_folder;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
@@ -113,8 +114,8 @@ impl Area {
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
         let system = FileSystem::probe(&area);
-        let kept = match area.open_with("journal", &read_nofollow()) {
-            Ok(old) => journal::load(&old.into_std(), system.case)?,
+        let kept = match open::to_read(&area, "journal") {
+            Ok(old) => journal::load(&old, system.case)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
             // What cannot be read now is not worthless.
             Err(error) => return Err(error),
@@ -226,9 +227,7 @@ fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
         let Ok(area) = staging.open_dir_nofollow(other) else { continue };
         let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
         let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
-        let Ok(lock) = area.open_with("lock", &read_nofollow()).map(cap_std::fs::File::into_std) else {
-            continue;
-        };
+        let Ok(lock) = open::to_read(&area, "lock") else { continue };
         // Held until it is gone: nobody goes on with it meanwhile.
         if idle.is_some_and(|idle| idle > KEPT_FOR) {
             if lock.try_lock().is_ok() {

@@ -6,11 +6,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, File, Metadata};
+use cap_std::fs::{Dir, Metadata};
 use unicode_normalization::UnicodeNormalization;
 
 use super::place::is_taken;
-use super::root::{Root, read_nofollow, sync_folder};
+use super::root::{Root, sync_folder};
 use super::source::entry_kind;
 use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::{LinkTarget, Name, RelPath};
@@ -173,7 +173,7 @@ fn stat_of(dir: &Dir, own: &OsStr, metadata: &Metadata) -> Option<Stat> {
 /// # Errors
 /// As the file system says.
 pub fn open(dir: &Dir, name: &str) -> io::Result<std::fs::File> {
-    let file = dir.open_with(name, &read_nofollow()).map(File::into_std)?;
+    let file = super::open::to_read(dir, name)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a file")) }
 }
 

@@ -5,10 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::OpenOptions;
-
 use super::mode::set_executable;
+use super::open;
 use super::partial::{End, Partial, State, lock};
 use super::root::{Folders, Missing};
 use super::sparse::{self, Ground};
@@ -233,7 +231,7 @@ impl Writer {
         self.open = None;
         if good.is_none() {
             let dir = self.folders.holding(&path, Missing::Fail);
-            let _ = dir.and_then(|dir| dir.remove_file(path.file_name().as_str()));
+            let _ = dir.and_then(|dir| dir.remove_file(path.last()));
         }
         finished.map_err(|error| Fault::disk(format!("finishing {path}"), &error))
     }
@@ -241,13 +239,11 @@ impl Writer {
     /// The staged file of an entry, opened once for a run of its chunks.
     fn file(&mut self, entry: u32, path: &RelPath) -> Result<&mut File, Fault> {
         if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
-            let mut options = OpenOptions::new();
-            // Chunks may come through several writers; whoever is first makes the file.
-            options.write(true).create(true).truncate(false).follow(FollowSymlinks::No);
             let dir = self.folders.holding(path, Missing::Create);
-            let opened = dir.and_then(|dir| dir.open_with(path.file_name().as_str(), &options));
+            // Chunks may come through several writers; whoever is first makes the file.
+            let opened = dir.and_then(|dir| open::to_write(&dir, path.last()));
             let file = opened.map_err(|error| Fault::disk(format!("creating {path}"), &error))?;
-            self.open = Some((entry, file.into_std()));
+            self.open = Some((entry, file));
         }
         match &mut self.open {
             Some((_, file)) => Ok(file),

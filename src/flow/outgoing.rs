@@ -16,7 +16,7 @@ use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Entry;
 use crate::base::path::{Name, RelPath};
-use crate::disk::reader::Reader;
+use crate::disk::reader::{Opener, Reader};
 use crate::disk::source::{Found, Go, Passed, Place, Source};
 use crate::wire::limits::{MAX_ENTRIES, PAGE_BYTES};
 
@@ -113,9 +113,9 @@ impl Outgoing {
     }
 
     /// Opens the bytes of the entry at a place.
-    pub(super) fn open(&self, entry: &Entry, place: u32) -> Result<Reader, Fault> {
+    pub(super) fn open(&self, opener: &mut Opener, entry: &Entry, place: u32) -> Result<Reader, Fault> {
         let place = self.walked.state().place(place);
-        self.source.open(&Found { entry: entry.clone(), place })
+        opener.open(&self.source, entry, &place)
     }
 
     /// The entries found so far.

@@ -12,7 +12,7 @@ use super::send::{Ledger, lock};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Have};
-use crate::disk::reader::Reader;
+use crate::disk::reader::{Opener, Reader};
 use crate::wire::frame;
 use crate::wire::message::{ChunkHead, Sending};
 
@@ -33,7 +33,8 @@ pub(super) fn run(
     mut haves: mpsc::UnboundedReceiver<Vec<Have>>,
     frames: Frames,
 ) -> Result<(), Gone> {
-    let mut pump = Pump { outgoing, ledger, frames, packer: Packer::new(), counted: Counted::default(), entry: 0 };
+    let (opener, packer, counted) = (Opener::default(), Packer::new(), Counted::default());
+    let mut pump = Pump { outgoing, ledger, frames, opener, packer, counted, entry: 0 };
     while !pump.is_through() {
         let page = haves.blocking_recv().ok_or(Gone)?;
         for have in page {
@@ -68,6 +69,7 @@ struct Pump<'a> {
     outgoing: &'a Outgoing,
     ledger: &'a Ledger,
     frames: Frames,
+    opener: Opener,
     packer: Packer,
     counted: Counted,
     /// The entry being sent, by its place.
@@ -104,7 +106,7 @@ impl Pump<'_> {
             // Nothing of it is sent, so nobody can have it.
             lock(&self.ledger.digests).push((self.entry, None));
         } else if entry.has_bytes() && *have != Have::Equal {
-            let sent = match self.outgoing.open(entry, self.entry) {
+            let sent = match self.outgoing.open(&mut self.opener, entry, self.entry) {
                 Ok(mut reader) => self.bytes(entry, have, &mut reader)?,
                 Err(fault) => Err(fault),
             };
