@@ -20,6 +20,8 @@ pub struct Offered {
     paths: HashSet<u64>,
     hasher: RandomState,
     holding: usize,
+    /// The folder, offered as such, that the last one was in: mostly the next one is, too.
+    within: String,
 }
 
 impl Offered {
@@ -47,12 +49,19 @@ impl Offered {
         }
         let mut below = path;
         while let Some((above, _)) = below.rsplit_once('/') {
+            if above == self.within {
+                break;
+            }
             let key = self.key(above);
             if self.paths.contains(&(key | NO_FOLDER)) {
                 return Err(Fault::protocol(format!("{path} is below {above}, which is no folder")));
             }
             // What is above that was looked at when it came.
-            if self.paths.contains(&(key | FOLDER)) || !self.paths.insert(key | HOLDS) {
+            if self.paths.contains(&(key | FOLDER)) {
+                above.clone_into(&mut self.within);
+                break;
+            }
+            if !self.paths.insert(key | HOLDS) {
                 break;
             }
             self.holding += 1;

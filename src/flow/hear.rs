@@ -189,7 +189,6 @@ struct Taking<'a> {
     unpacker: Unpacker,
     packed: Vec<u8>,
     unpacked: Vec<u8>,
-    small: Vec<u8>,
 }
 
 impl<'a> Taking<'a> {
@@ -207,9 +206,10 @@ impl<'a> Taking<'a> {
         let hand = self.hand.as_mut().ok_or_else(|| FlowFault::unexpected("something before the acceptance"))?;
         match message {
             Sending::Chunk(head) if head.length < SMALL => {
-                self.small.clear();
-                read_raw(reader, length_of(head)?, &mut self.small, ear).await?;
-                hand.small_chunk(head, &self.small).await.map_err(|_| stuck())?;
+                let length = length_of(head)?;
+                let (at, small) = hand.small_buffer(head);
+                read_raw(reader, length, small, ear).await?;
+                hand.small_chunk(head, at).await.map_err(|_| stuck())?;
             }
             Sending::Chunk(head) => {
                 if self.packed.capacity() > 0 {
@@ -279,7 +279,9 @@ async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), Flo
                 let (chunk, rest) = whole.ok_or_else(|| FlowFault::unexpected("a chunk that is cut off"))?;
                 frames = rest;
                 if head.length < SMALL {
-                    hand.small_chunk(head, chunk).await.map_err(|_| stuck())?;
+                    let (at, small) = hand.small_buffer(head);
+                    small.extend_from_slice(chunk);
+                    hand.small_chunk(head, at).await.map_err(|_| stuck())?;
                     continue;
                 }
                 let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;

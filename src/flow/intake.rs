@@ -188,15 +188,19 @@ impl Hand<'_> {
         self.over().await
     }
 
-    /// Takes a small chunk: its bytes, and after them their hash.
-    pub(super) async fn small_chunk(&mut self, head: ChunkHead, bytes: &[u8]) -> Result<(), Stuck> {
+    /// Where a small chunk's bytes go, and after them their hash: to the end of what is here.
+    pub(super) fn small_buffer(&mut self, head: ChunkHead) -> (usize, &mut Vec<u8>) {
         let full = &mut self.full[thread_of(head)];
         if full.small.capacity() == 0 {
             full.small = self.intake.buffers.take(HANDFUL);
         }
-        let at = full.small.len();
-        full.small.extend_from_slice(bytes);
-        self.small(thread_of(head), size_of::<Piece>() + bytes.len(), Piece::Small { head, at }).await
+        (full.small.len(), &mut full.small)
+    }
+
+    /// Takes a small chunk, whose bytes begin there.
+    pub(super) async fn small_chunk(&mut self, head: ChunkHead, at: usize) -> Result<(), Stuck> {
+        let weight = size_of::<Piece>() + head.length as usize + CHUNK_HASH;
+        self.small(thread_of(head), weight, Piece::Small { head, at }).await
     }
 
     /// Takes that an entry is through.
