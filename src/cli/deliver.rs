@@ -219,7 +219,8 @@ async fn tell_asking(
         context.printer.note(&format!("waiting for {shown} to accept"));
         // Whatever we think of it, it may be asked to compare them.
         context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
-        context.printer.object(|| json!({ "event": "asking", "peer": shown, "key_words": words.to_string() }));
+        let who = report::peer(&peer);
+        context.printer.object(|| json!({ "event": "asking", "peer": who, "key_words": words.to_string() }));
         if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
             begun.again();
         }

@@ -141,9 +141,11 @@ async fn all(context: &Context) -> Result<Vec<Receiver>, Failure> {
 /// Tells that one of several did not get it.
 pub fn failed(context: &Context, receiver: &Receiver, failure: &Failure) {
     context.printer.failure(failure);
-    context.printer.object(
-        || json!({ "event": "failed", "peer": receiver.shown, "code": failure.exit as u8, "error": failure.error }),
-    );
+    context.printer.object(|| {
+        // Perhaps it was never met: then there is nothing but what it was called.
+        let peer = json!({ "name": receiver.shown });
+        json!({ "event": "failed", "peer": peer, "code": failure.exit as u8, "error": failure.error })
+    });
 }
 
 #[cfg(test)]

@@ -113,7 +113,8 @@ impl<'a> Redial<'a> {
         progress.send_modify(|p| p.stage = Stage::Reconnecting);
         let printer = &self.context.printer;
         printer.note(&format!("the connection to {shown} was lost; reconnecting"));
-        printer.object(|| json!({ "event": "reconnecting", "peer": shown, "error": fault.to_string() }));
+        let peer = json!({ "name": shown, "id": self.id.to_string() });
+        printer.object(|| json!({ "event": "reconnecting", "peer": peer, "error": fault.to_string() }));
         let mut pause = FIRST_PAUSE;
         while Instant::now() < until {
             tokio::select! {

@@ -73,7 +73,7 @@ fn who_cannot_be_reached_or_says_no_keeps_it_from_nobody_else() {
         assert_eq!(told(&ran, "pushed").len(), 2, "{what}: {ran:?}");
         let failed = told(&ran, "failed");
         assert_eq!(failed.len(), 1, "{what}: {ran:?}");
-        assert_eq!((&failed[0]["peer"], &failed[0]["code"]), (&other.as_str().into(), &code.into()), "{what}");
+        assert_eq!((&failed[0]["peer"]["name"], &failed[0]["code"]), (&other.as_str().into(), &code.into()), "{what}");
         assert_eq!(ran.objects().len() - told(&ran, "first_contact").len(), 3, "{what}: {ran:?}");
     }
     for (alice, _) in &alices {
@@ -147,6 +147,7 @@ fn one_that_is_lost_and_dialled_again_gets_it_like_the_others() {
     let ran = bob.run(&["push", "big", &to, "--connections", "1"]).done();
     let again = told(&ran, "reconnecting");
     assert_eq!((again.len(), told(&ran, "pushed").len()), (1, 3), "{ran:?}");
+    assert_eq!(again[0]["peer"]["id"], alices[0].1.up["id"], "{ran:?}");
     assert!(alices.iter().all(|(alice, _)| alice.read("inbox/big") == bytes));
     assert_eq!(alices[0].0.tree("inbox"), ["big"]);
 }
