@@ -165,7 +165,7 @@ impl RelPath {
     /// # Errors
     /// [`PathFault::Length`] where it would be too long or too deep.
     pub fn join(&self, name: &Name) -> Result<Self, PathFault> {
-        let joined = format!("{}/{}", self.0, name.0);
+        let joined = [self.as_str(), name.as_str()].join("/");
         if joined.len() > Self::MAX || self.depth() >= Self::MAX_DEPTH {
             return Err(PathFault::Length);
         }

@@ -1,7 +1,7 @@
 //! Walking one item's tree, folders before what is in them, names in order.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             Ok(entries) => {
                 for child in entries {
                     match child {
-                        Ok(child) => children.push(child),
+                        Ok(child) => children.push(Child::of(child)),
                         Err(error) => {
                             if (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })) == Go::Stop {
                                 return Go::Stop;
@@ -80,14 +80,17 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             }
             Err(error) => return (self.each)(Err(Passed::Unreadable { fault: Fault::disk(&path, &error) })),
         }
-        children.sort_by_cached_key(DirEntry::file_name);
-        // Whoever has a name that travels keeps it, whatever others have to be called.
-        let mut taken: HashSet<Name> = children.iter().filter_map(|child| as_it_is(&child.file_name())).collect();
+        children.sort_unstable_by(|one, other| one.own.cmp(&other.own));
+        let mut taken = HashSet::new();
+        if children.iter().any(|child| child.name.is_none()) {
+            // Whoever has a name that travels keeps it, whatever others have to be called.
+            taken.extend(children.iter().filter_map(|child| child.name.clone()));
+        }
         for child in children {
-            if child.file_name().to_str().is_some_and(is_reserved) {
+            if child.own.to_str().is_some_and(is_reserved) {
                 continue;
             }
-            if self.child(dir, &path, local, &child, &mut taken) == Go::Stop {
+            if self.child(dir, &path, local, child, &mut taken) == Go::Stop {
                 return Go::Stop;
             }
         }
@@ -99,16 +102,15 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         dir: &Dir,
         above: &RelPath,
         local_above: Option<&Path>,
-        child: &DirEntry,
+        Child { own, name, entry: child }: Child,
         taken: &mut HashSet<Name>,
     ) -> Go {
-        let own = child.file_name();
         let is_folder = child.file_type().is_ok_and(|kind| kind.is_dir());
         if self.rules.leave_out(&own, is_folder) {
             let text = format!("{above}/{}{}", shown(&own), if is_folder { "/" } else { "" });
             return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
         }
-        let (name, rewritten) = name_for(&own, taken);
+        let (name, rewritten) = name.map_or_else(|| name_for(&own, taken), |name| (name, Rewritten::No));
         let path = match above.join(&name) {
             Ok(path) => path,
             Err(error) => {
@@ -154,17 +156,26 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
     }
 }
 
-/// The name that something has here, if it can travel under it.
-fn as_it_is(own: &OsStr) -> Option<Name> {
-    own.to_str().and_then(|own| Name::parse(own).ok())
+/// Something in a folder that is walked.
+struct Child {
+    /// What it is called here.
+    own: OsString,
+    /// The same, if it can travel under it.
+    name: Option<Name>,
+    entry: DirEntry,
 }
 
-/// The name under which something travels, and whether that is worth telling: another normal form
-/// alone is not.
-fn name_for(own: &OsStr, taken: &mut HashSet<Name>) -> (Name, Rewritten) {
-    if let Some(name) = as_it_is(own) {
-        return (name, Rewritten::No);
+impl Child {
+    fn of(entry: DirEntry) -> Self {
+        let own = entry.file_name();
+        let name = own.to_str().and_then(|own| Name::parse(own).ok());
+        Self { own, name, entry }
     }
+}
+
+/// The name under which something travels that cannot under its own, and whether that is worth telling:
+/// another normal form alone is not.
+fn name_for(own: &OsStr, taken: &mut HashSet<Name>) -> (Name, Rewritten) {
     let (wanted, rewritten) = Name::from_local(&own.to_string_lossy());
     let name = unused(&wanted, taken);
     let told = rewritten == Rewritten::Yes || name != wanted || own.to_str().is_none();
