@@ -32,7 +32,7 @@
 //!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
 //! * handed over by a code instead: typed: [`cli::give`] and [`cli::take`]; found: [`find::givers`]; both sides
 //!   prove the code: [`flow::give`]; tries counted: [`node::giver`]; then as a pull
-//! * acknowledged: the receipt, [`wire::message::Receipt`], checked in [`flow::send`]
+//! * acknowledged: the receipt, [`wire::message::Receipt`], checked in `flow::confirm`
 //!
 //! A node and a hub are kept to their folders by the kernel, too: [`disk::confine`], asked for by [`cli::confined`]
 //! before there are threads. Why something does not work is found out in [`cli::doctor`].

@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod code;
+mod confirm;
 pub mod consent;
 pub mod fault;
 mod frames;

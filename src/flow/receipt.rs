@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::base::coding;
 use crate::base::digest::EntryDigest;
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Outcome};
@@ -16,38 +17,47 @@ const DOMAIN: &[u8] = b"ftx receipt signature v1\0";
 
 /// The statement, entry by entry.
 #[derive(Debug)]
-pub(super) struct Statement(Sha256);
+pub(super) struct Statement {
+    hasher: Sha256,
+    /// What is hashed next.
+    bytes: Vec<u8>,
+}
 
 impl Statement {
     pub(super) fn of(transfer: TransferId) -> Self {
-        Self(Sha256::new_with_prefix(b"ftx receipt v1\0").chain_update(transfer.as_bytes()))
+        let hasher = Sha256::new_with_prefix(b"ftx receipt v1\0").chain_update(transfer.as_bytes());
+        Self { hasher, bytes: Vec::new() }
     }
 
     pub(super) fn add(&mut self, entry: &Entry, outcome: &Outcome, digest: Option<EntryDigest>) {
-        let path = entry.path.as_str();
-        self.0.update((path.len() as u32).to_be_bytes());
-        self.0.update(path);
+        let (path, bytes) = (entry.path.as_str(), &mut self.bytes);
+        bytes.clear();
+        bytes.extend((path.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(path.as_bytes());
+        let at = bytes.len();
+        bytes.extend([0; 4]);
         // An outcome always has a postcard form: it has no maps and no floats.
-        let bytes = postcard::to_allocvec(outcome).unwrap_or_default();
-        self.0.update((bytes.len() as u32).to_be_bytes());
-        self.0.update(bytes);
+        let _ = coding::append(outcome, bytes);
+        let length = (bytes.len() - at - 4) as u32;
+        bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
         match digest.filter(|_| outcome.is_good()) {
             Some(digest) => {
-                self.0.update([1]);
-                self.0.update(digest.0);
+                bytes.push(1);
+                bytes.extend_from_slice(&digest.0);
             }
-            None => self.0.update([0]),
+            None => bytes.push(0),
         }
+        self.hasher.update(bytes);
     }
 
     pub(super) fn sign(self, key: &Key) -> Receipt {
-        let statement: [u8; 32] = self.0.finalize().into();
+        let statement: [u8; 32] = self.hasher.finalize().into();
         Receipt { statement, signature: key.sign(&[DOMAIN, &statement].concat()) }
     }
 
     /// Whether `receipt` says the same and `key`'s owner signed it.
     pub(super) fn confirmed_by(self, receipt: &Receipt, key: PublicKey) -> bool {
-        let statement: [u8; 32] = self.0.finalize().into();
+        let statement: [u8; 32] = self.hasher.finalize().into();
         statement == receipt.statement && key.signed(&[DOMAIN, &statement].concat(), &receipt.signature)
     }
 }

@@ -33,7 +33,7 @@ use crate::disk::outcomes::Settled;
 use crate::disk::partial::Partial;
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, MAX_PAGE, PROGRESS};
+use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, PROGRESS};
 use crate::wire::message::Receiving;
 
 /// Receives over a session in which this side is the receiver.
@@ -429,17 +429,17 @@ where
         let (mut entries, mut outcomes) =
             (Entries::default(), Vec::with_capacity(self.progress.borrow().entries as usize));
         for page in settled {
-            // Page by page, so that a million entries are not kept twice.
-            let mut block = Vec::with_capacity(page.len());
+            // Page by page, so that a million entries are not kept twice, and that the sender checks what has
+            // been said of them while the next are looked at.
+            let (mut block, mut said) = (Vec::with_capacity(page.len()), Vec::with_capacity(page.len()));
             for Settled { entry, outcome, digest } in page {
                 statement.add(&entry, &outcome, digest);
-                outcomes.push(outcome);
+                said.push(outcome);
                 block.push(entry);
             }
             entries.push(block);
-        }
-        for some in outcomes.chunks(MAX_PAGE) {
-            for page in pages(some.to_vec()) {
+            outcomes.extend_from_slice(&said);
+            for page in pages(said) {
                 self.say(&Receiving::Outcomes(page)).await?;
             }
         }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::confirm::Confirming;
 use super::fault::{FlowFault, LAST_WORD};
 use super::frames;
 use super::greet::Session;
@@ -17,17 +18,15 @@ use super::lanes::{Admission, Further, Growth, Opener, grow};
 use super::outgoing::{Equality, Outgoing};
 use super::patience::Patience;
 use super::pump;
-use super::receipt::Statement;
 use super::speak::{Mouth, Speaker, on_lanes};
 use super::stop::Stop;
 use super::underway::{Moves, Pulse, WAITING_EACH, Which};
 use crate::base::digest::EntryDigest;
-use crate::base::event::{Progress, Receipted, Stage, Summary};
+use crate::base::event::{Progress, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{EntryKind, Have, Outcome};
+use crate::base::manifest::{EntryKind, Have};
 use crate::disk::source::Passed;
-use crate::link::key::PublicKey;
 use crate::wire::frame::FrameReader;
 use crate::wire::limits::{MAX_LANES, MAX_PAGE};
 use crate::wire::message::{Receipt, Receiving, Sending};
@@ -64,6 +63,11 @@ impl Ledger {
             pulse: Pulse::new(),
             progress,
         }
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> Progress {
+        *self.progress.borrow()
     }
 
     /// Changes the progress.
@@ -174,10 +178,9 @@ where
         transfer,
         admit: Some(admit),
         moves: place.as_ref().map(|place| place.moves.clone()).unwrap_or_default(),
-        outcomes: Vec::new(),
         told: 0,
         ticket: false,
-        settling: false,
+        settling: None,
         patience: Patience::new(),
         said: 0,
     };
@@ -196,7 +199,7 @@ where
             result = &mut heard => result,
             lost = lost => match timeout(LAST_WORD, heard).await {
                 // What the receiver said says more than that it hung up.
-                Ok(Ok(receipt)) => Ok(receipt),
+                Ok(Ok(heard)) => Ok(heard),
                 Ok(Err(FlowFault::Theirs(fault))) => Err(FlowFault::Theirs(fault)),
                 Ok(Err(FlowFault::Declined { kind, reason })) => Err(FlowFault::Declined { kind, reason }),
                 _ => Err(lost),
@@ -204,8 +207,8 @@ where
             () = stop.stopped() => Err(FlowFault::Ours(Fault::new(FaultKind::Interrupted, "the sender stopped"))),
         }
     };
-    let receipt = match result {
-        Ok(receipt) => receipt,
+    let (confirming, receipt) = match result {
+        Ok(heard) => heard,
         Err(fault) => {
             if let Some(fault) = fault.to_tell() {
                 let _ = timeout(LAST_WORD, mouth.say(&Sending::Abort(fault))).await;
@@ -213,9 +216,8 @@ where
             return Err(fault);
         }
     };
-    let outcomes = std::mem::take(&mut hearing.outcomes);
     mouth.close().await;
-    confirm(&outgoing, &ledger, transfer, outcomes, &receipt, key)
+    confirming.by(&receipt, key, (&outgoing, &ledger))
 }
 
 /// What the receiver has said so far.
@@ -228,19 +230,22 @@ struct Hearing<'a> {
     /// Where what lets further connections in goes.
     admit: Option<oneshot::Sender<Admission>>,
     moves: Moves,
-    outcomes: Vec<Outcome>,
     told: usize,
     /// Whether a ticket was said.
     ticket: bool,
-    /// Whether it has everything, as it says.
-    settling: bool,
+    /// What became of everything; nothing before it has everything, as it says.
+    settling: Option<Confirming>,
     patience: Patience,
     /// How often it has said something that brings the transfer on.
     said: u64,
 }
 
 impl Hearing<'_> {
-    async fn run<R: AsyncRead + Unpin>(&mut self, reader: &mut FrameReader<R>) -> Result<Receipt, FlowFault> {
+    /// Hears it to its end: what became of everything, and its word on that.
+    async fn run<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(Confirming, Receipt), FlowFault> {
         loop {
             let message = reader.next().await?;
             self.ledger.pulse.beat();
@@ -267,24 +272,26 @@ impl Hearing<'_> {
                     let _ = self.admit.take().map(|admit| admit.send(admission));
                 }
                 Receiving::Have(page) if self.ledger.is_accepted() => self.have(page)?,
-                Receiving::Progress { bytes, .. } if self.ledger.is_accepted() && self.outcomes.is_empty() => {
+                Receiving::Progress { bytes, .. }
+                    if self.ledger.is_accepted() && self.settling.as_ref().is_none_or(Confirming::is_new) =>
+                {
                     self.wait()?;
                     // Nobody has more than was sent, whatever it says.
                     self.ledger.count(|p| p.bytes_safe = bytes.min(p.bytes_moved));
                 }
-                Receiving::Settling if self.all_told() && self.ledger.is_finished() && !self.settling => {
-                    self.settling = true;
+                Receiving::Settling if self.all_told() && self.ledger.is_finished() && self.settling.is_none() => {
+                    self.settling = Some(Confirming::begin(self.transfer, self.outgoing, self.ledger));
                     self.stage(Stage::Settling);
                 }
-                Receiving::Outcomes(page) if self.settling => {
-                    if page.is_empty() || page.len() > MAX_PAGE || self.outcomes.len() + page.len() > self.told {
-                        return Err(FlowFault::unexpected("more outcomes than entries"));
-                    }
-                    self.outcomes.extend(page);
-                }
-                Receiving::Receipt(receipt) if self.settling => return Ok(receipt),
                 Receiving::Abort(fault) => return Err(FlowFault::Theirs(fault)),
-                _ => return Err(FlowFault::unexpected("what the receiver says")),
+                message => match (message, self.settling.take()) {
+                    (Receiving::Outcomes(page), Some(mut settling)) => {
+                        settling.add(page)?;
+                        self.settling = Some(settling);
+                    }
+                    (Receiving::Receipt(receipt), Some(settling)) => return Ok((settling, receipt)),
+                    _ => return Err(FlowFault::unexpected("what the receiver says")),
+                },
             }
         }
     }
@@ -294,7 +301,7 @@ impl Hearing<'_> {
         if !self.ledger.is_accepted() {
             return self.patience.deciding();
         }
-        let moved = self.ledger.progress.borrow().bytes_moved;
+        let moved = self.ledger.progress().bytes_moved;
         self.patience.moving(moved.wrapping_add(self.said))
     }
 
@@ -340,45 +347,4 @@ impl Hearing<'_> {
 /// The guard, also after a thread that held it has panicked.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Checks the receipt against what was sent.
-fn confirm(
-    outgoing: &Outgoing,
-    ledger: &Ledger,
-    transfer: TransferId,
-    outcomes: Vec<Outcome>,
-    receipt: &Receipt,
-    key: PublicKey,
-) -> Result<Sent, FlowFault> {
-    let entries = outgoing.walked().state().entries.clone();
-    let digests = std::mem::take(&mut *lock(&ledger.digests));
-    let mut sent = digests.iter().peekable();
-    let mut statement = Statement::of(transfer);
-    let mut claimed = false;
-    for (place, (entry, outcome)) in entries.iter().zip(&outcomes).enumerate() {
-        let digest = sent.next_if(|(sent, _)| *sent as usize == place);
-        let there = *outcome == Outcome::Unchanged;
-        let fits = digest.map_or(there, |(_, digest)| digest.is_some() && !there);
-        // Nobody has in place what was never sent, unless it said at once that it was there.
-        claimed |= entry.has_bytes() && outcome.is_good() && !fits;
-        // A folder is never in another's place.
-        claimed |= entry.kind == EntryKind::Directory && *outcome == Outcome::Replaced;
-        statement.add(entry, outcome, digest.and_then(|(_, digest)| *digest));
-    }
-    if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
-        let text = "the receiver's receipt does not fit what was sent";
-        return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
-    }
-    let progress = *ledger.progress.borrow();
-    let summary = Summary {
-        transfer,
-        entries,
-        outcomes,
-        bytes_moved: progress.bytes_moved,
-        bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
-        left_out: Vec::new(),
-        receipt: Receipted::Checked,
-    };
-    Ok(Sent { summary, passed: outgoing.passed() })
 }
