@@ -46,6 +46,9 @@ pub(super) struct Settling {
     case: Case,
     /// Whether new folders are still to be synced when they move into place.
     unsynced_folders: bool,
+    /// Whether also folders are synced to which nothing is added: an earlier try may have, and not have come
+    /// as far as that.
+    sync_all: bool,
     /// What did not simply get its own name, by the key of its path in staging: the file system may
     /// spell it otherwise than we did.
     exceptions: BTreeMap<String, Outcome>,
@@ -59,6 +62,7 @@ impl Settling {
             data,
             case,
             unsynced_folders: true,
+            sync_all: false,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
@@ -72,6 +76,7 @@ impl Settling {
     /// Has everything complete and on the disk, in staging.
     pub(super) fn prepare(&mut self, slots: &Slots, leftovers: Leftovers) -> Result<(), Fault> {
         if leftovers == Leftovers::Possible {
+            self.sync_all = true;
             let good = slots.iter().filter(|slot| slot.is_staged());
             let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
@@ -146,6 +151,7 @@ impl Settling {
     fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
         // All of them first: what is renamed while a folder is read may be passed over.
         let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
+        let mut changed = false;
         for child in children {
             let own = child.file_name();
             // Staging holds only what we made ourselves. A name that is none of ours is better told
@@ -159,21 +165,32 @@ impl Settling {
                 sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
             }
             match rename_without_replacing(from, name.as_str(), to, name.as_str()) {
-                Ok(()) => {}
-                Err(error) if is_taken(&error) => self.taken(from, to, &name, &path)?,
+                Ok(()) => changed = true,
+                Err(error) if is_taken(&error) => {
+                    if !self.merged(from, to, &name, &path)? {
+                        self.taken(from, to, &name, &path)?;
+                        changed = true;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        sync_folder(to)
+        // Of a large tree that is there already, every folder would take longer than all the rest.
+        if self.sync_all || changed { sync_folder(to) } else { Ok(()) }
     }
 
+    /// Merges a folder with the one that has its name; `false` where one of them is none.
+    fn merged(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
+        let Ok(there) = to.open_dir_nofollow(name.as_str()) else { return Ok(false) };
+        if !from.symlink_metadata(name.as_str())?.is_dir() {
+            return Ok(false);
+        }
+        self.merge(&from.open_dir_nofollow(name.as_str())?, &there, Some(path)).map(|()| true)
+    }
+
+    /// Finds another name for what cannot have its own, or drops it.
     fn taken(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<()> {
         let ours = from.symlink_metadata(name.as_str())?;
-        if ours.is_dir()
-            && let Ok(there) = to.open_dir_nofollow(name.as_str())
-        {
-            return self.merge(&from.open_dir_nofollow(name.as_str())?, &there, Some(path));
-        }
         let below = if ours.is_dir() { longest_in(&from.open_dir_nofollow(name.as_str())?)? } else { 0 };
         // Most bytes of another name, so that it and everything in it can still be named.
         let room = (self.root.longest() + name.as_str().len()).saturating_sub(path.as_str().len() + below);
