@@ -105,8 +105,12 @@ impl Settling {
     /// Makes the folders, then the links, in staging.
     fn plain(&mut self, slots: &Slots) -> io::Result<()> {
         let mut staged = Folders::new(self.data.clone());
+        let mut there = Folders::new(self.root.dir().clone());
         for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
-            staged.folder(slot.local(), Missing::Create)?;
+            // With one that is there nothing would be merged but what is in it.
+            if there.folder(slot.local(), Missing::Fail).is_err() {
+                staged.folder(slot.local(), Missing::Create)?;
+            }
         }
         for slot in slots.iter() {
             let EntryKind::Link { target } = &slot.entry.kind else { continue };
