@@ -107,8 +107,8 @@ impl Settling {
         let mut staged = Folders::new(self.data.clone());
         let mut there = Folders::new(self.root.dir().clone());
         for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
-            // With one that is there nothing would be merged but what is in it.
-            if there.folder(slot.local(), Missing::Fail).is_err() {
+            // With one that is there nothing would be merged but what is in it; at most it is to be synced.
+            if self.sync_all || there.folder(slot.local(), Missing::Fail).is_err() {
                 staged.folder(slot.local(), Missing::Create)?;
             }
         }
