@@ -18,8 +18,10 @@ use crate::wire::message::Receipt;
 
 /// What the receiver has said so far of what was sent, all of which it has been told.
 #[derive(Debug)]
-pub(super) struct Confirming {
+pub(super) struct Confirming<'a> {
     transfer: TransferId,
+    outgoing: &'a Outgoing,
+    ledger: &'a Ledger,
     entries: Entries,
     /// Digests of what was sent; `None` for what could not be.
     sent: Peekable<std::vec::IntoIter<(u32, Option<EntryDigest>)>>,
@@ -29,11 +31,13 @@ pub(super) struct Confirming {
     claimed: bool,
 }
 
-impl Confirming {
+impl<'a> Confirming<'a> {
     /// Begins, once everything has been told and sent.
-    pub(super) fn begin(transfer: TransferId, outgoing: &Outgoing, ledger: &Ledger) -> Self {
+    pub(super) fn begin(transfer: TransferId, outgoing: &'a Outgoing, ledger: &'a Ledger) -> Self {
         Self {
             transfer,
+            outgoing,
+            ledger,
             entries: outgoing.entries(),
             sent: std::mem::take(&mut *lock(&ledger.digests)).into_iter().peekable(),
             statement: Statement::of(transfer),
@@ -70,18 +74,13 @@ impl Confirming {
     }
 
     /// Checks the receipt against all of it.
-    pub(super) fn by(
-        self,
-        receipt: &Receipt,
-        key: PublicKey,
-        (outgoing, ledger): (&Outgoing, &Ledger),
-    ) -> Result<Sent, FlowFault> {
+    pub(super) fn confirmed_by(self, receipt: &Receipt, key: PublicKey) -> Result<Sent, FlowFault> {
         let Self { transfer, entries, statement, outcomes, claimed, .. } = self;
         if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
             let text = "the receiver's receipt does not fit what was sent";
             return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
         }
-        let progress = ledger.progress();
+        let progress = self.ledger.progress();
         let summary = Summary {
             transfer,
             entries,
@@ -91,6 +90,6 @@ impl Confirming {
             left_out: Vec::new(),
             receipt: Receipted::Checked,
         };
-        Ok(Sent { summary, passed: outgoing.passed() })
+        Ok(Sent { summary, passed: self.outgoing.passed() })
     }
 }

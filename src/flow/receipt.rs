@@ -6,11 +6,11 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::base::coding;
 use crate::base::digest::EntryDigest;
 use crate::base::id::TransferId;
 use crate::base::manifest::{Entry, Outcome};
 use crate::link::key::{Key, PublicKey};
+use crate::wire::frame;
 use crate::wire::message::Receipt;
 
 const DOMAIN: &[u8] = b"ftx receipt signature v1\0";
@@ -34,12 +34,8 @@ impl Statement {
         bytes.clear();
         bytes.extend((path.len() as u32).to_be_bytes());
         bytes.extend_from_slice(path.as_bytes());
-        let at = bytes.len();
-        bytes.extend([0; 4]);
-        // An outcome always has a postcard form: it has no maps and no floats.
-        let _ = coding::append(outcome, bytes);
-        let length = (bytes.len() - at - 4) as u32;
-        bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        // A length and a message are a frame; one that is too long for one would not have come, either.
+        let _ = frame::encode(outcome, bytes);
         match digest.filter(|_| outcome.is_good()) {
             Some(digest) => {
                 bytes.push(1);

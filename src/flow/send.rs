@@ -217,7 +217,7 @@ where
         }
     };
     mouth.close().await;
-    confirming.by(&receipt, key, (&outgoing, &ledger))
+    confirming.confirmed_by(&receipt, key)
 }
 
 /// What the receiver has said so far.
@@ -234,18 +234,18 @@ struct Hearing<'a> {
     /// Whether a ticket was said.
     ticket: bool,
     /// What became of everything; nothing before it has everything, as it says.
-    settling: Option<Confirming>,
+    settling: Option<Confirming<'a>>,
     patience: Patience,
     /// How often it has said something that brings the transfer on.
     said: u64,
 }
 
-impl Hearing<'_> {
+impl<'a> Hearing<'a> {
     /// Hears it to its end: what became of everything, and its word on that.
     async fn run<R: AsyncRead + Unpin>(
         &mut self,
         reader: &mut FrameReader<R>,
-    ) -> Result<(Confirming, Receipt), FlowFault> {
+    ) -> Result<(Confirming<'a>, Receipt), FlowFault> {
         loop {
             let message = reader.next().await?;
             self.ledger.pulse.beat();
