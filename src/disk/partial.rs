@@ -371,8 +371,9 @@ impl Partial {
         let complete =
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
-        let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case());
-        settling.prepare(&slots, if odd { Leftovers::Possible } else { Leftovers::None })?;
+        let leftovers = if odd { Leftovers::Possible } else { Leftovers::None };
+        let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case(), leftovers);
+        settling.prepare(&slots)?;
         let mut outcomes = Outcomes::new(slots, settling);
         match self.keeper() {
             None => outcomes.place()?,

@@ -34,7 +34,8 @@ const SYNC_SINGLY: usize = 16;
 pub(super) enum Leftovers {
     /// It cannot.
     None,
-    /// It may; they are removed first.
+    /// It may; they are removed first. Perhaps an earlier try has put something into place and not come as far
+    /// as to sync the folder: each is, also those to which nothing is added.
     Possible,
 }
 
@@ -46,9 +47,7 @@ pub(super) struct Settling {
     case: Case,
     /// Whether new folders are still to be synced when they move into place.
     unsynced_folders: bool,
-    /// Whether also folders are synced to which nothing is added: an earlier try may have, and not have come
-    /// as far as that.
-    sync_all: bool,
+    leftovers: Leftovers,
     /// What did not simply get its own name, by the key of its path in staging: the file system may
     /// spell it otherwise than we did.
     exceptions: BTreeMap<String, Outcome>,
@@ -56,13 +55,13 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case) -> Self {
+    pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case, leftovers: Leftovers) -> Self {
         Self {
             root: root.clone(),
             data,
             case,
             unsynced_folders: true,
-            sync_all: false,
+            leftovers,
             exceptions: BTreeMap::new(),
             shown: root.shown().display().to_string(),
         }
@@ -74,9 +73,8 @@ impl Settling {
     }
 
     /// Has everything complete and on the disk, in staging.
-    pub(super) fn prepare(&mut self, slots: &Slots, leftovers: Leftovers) -> Result<(), Fault> {
-        if leftovers == Leftovers::Possible {
-            self.sync_all = true;
+    pub(super) fn prepare(&mut self, slots: &Slots) -> Result<(), Fault> {
+        if self.leftovers == Leftovers::Possible {
             let good = slots.iter().filter(|slot| slot.is_staged());
             let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
@@ -108,7 +106,7 @@ impl Settling {
         let mut there = Folders::new(self.root.dir().clone());
         for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
             // With one that is there nothing would be merged but what is in it; at most it is to be synced.
-            if self.sync_all || there.folder(slot.local(), Missing::Fail).is_err() {
+            if self.leftovers == Leftovers::Possible || there.folder(slot.local(), Missing::Fail).is_err() {
                 staged.folder(slot.local(), Missing::Create)?;
             }
         }
@@ -180,7 +178,7 @@ impl Settling {
             }
         }
         // Of a large tree that is there already, every folder would take longer than all the rest.
-        if self.sync_all || changed { sync_folder(to) } else { Ok(()) }
+        if changed || self.leftovers == Leftovers::Possible { sync_folder(to) } else { Ok(()) }
     }
 
     /// Merges a folder with the one that has its name; `false` where one of them is none.
