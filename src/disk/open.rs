@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::path::is_separator;
 
 use cap_std::fs::Dir;
 
@@ -37,7 +38,7 @@ pub(super) fn to_write(dir: &Dir, name: impl AsRef<OsStr>) -> io::Result<File> {
 fn single(name: &OsStr) -> io::Result<&OsStr> {
     match name.as_encoded_bytes() {
         b"" | b"." | b".." => Err(io::ErrorKind::InvalidInput.into()),
-        name if name.contains(&b'/') => Err(io::ErrorKind::InvalidInput.into()),
+        name if name.iter().any(|byte| is_separator(char::from(*byte))) => Err(io::ErrorKind::InvalidInput.into()),
         _ => Ok(name),
     }
 }

@@ -11,7 +11,8 @@ use cap_std::fs::{Dir, Metadata};
 
 use super::excludes::{Excludes, Rules};
 use super::mode::is_executable;
-use super::root::{Root, read_nofollow};
+use super::open;
+use super::root::Root;
 use super::walk::walk_path;
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Stamp};
@@ -71,7 +72,7 @@ impl Item {
         if metadata.is_dir() {
             within.read_dir(file).map_err(|e| failed(&e))?;
         } else if metadata.is_file() {
-            within.open_with(file, &read_nofollow()).map_err(|e| failed(&e))?;
+            open::to_read(&within, file).map_err(|e| failed(&e))?;
         } else {
             return Err(Fault::new(FaultKind::NotFound, "neither a file nor a folder"));
         }
