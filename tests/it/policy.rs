@@ -1,6 +1,8 @@
 //! Who is accepted where nobody can be asked.
 
 use crate::house::home::Home;
+#[cfg(target_os = "linux")]
+use crate::house::{process::Stream, terminal::Terminal};
 
 /// Pushes to a node that runs with `args`, which declines; what was told.
 #[track_caller]
@@ -22,6 +24,27 @@ fn without_a_terminal_nobody_is_asked_and_everything_is_declined() {
     assert!(told.contains("nobody is at its terminal"), "{told}");
     let told = declined(&["--accept", "ask"]);
     assert!(told.contains("--accept"), "the way out is named: {told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn at_a_terminal_a_person_is_asked_and_the_sender_hears_who() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    bob.write("a", "a");
+    let mut terminal = Terminal::start(alice.command(&["up", "--port", "0", "--dir", "inbox"]));
+    let screen = terminal.shows("  receives  ");
+    let port = screen.split("port ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let pushing = bob.start(&["push", "a", &format!("[127.0.0.1:{port}]")]);
+    pushing.wait_for(Stream::Out, "asking", |line| line.contains("asking").then_some(()));
+    assert!(alice.tree("inbox").is_empty(), "{:?}", alice.tree("inbox"));
+    terminal.shows("accept?");
+    terminal.types("y");
+    let told = pushing.end().done().objects();
+    let events: Vec<_> = told.iter().map(|object| object["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["asking", "pushed"], "{told:?}");
+    assert_eq!((&told[0]["peer"], &told[0]["peer"]["name"]), (&told[1]["peer"], &alice.name().into()));
+    assert!(terminal.screen().contains(told[0]["key_words"].as_str().unwrap()), "{told:?}");
+    assert_eq!(alice.read("inbox/a"), b"a");
 }
 
 #[test]
