@@ -3,9 +3,9 @@
 use std::iter::Peekable;
 
 use super::fault::FlowFault;
+use super::ledger::{Ledger, lock};
 use super::outgoing::Outgoing;
 use super::receipt::Statement;
-use super::send::{Ledger, Sent, lock};
 use crate::base::digest::EntryDigest;
 use crate::base::entries::Entries;
 use crate::base::event::{Receipted, Summary};
@@ -20,7 +20,6 @@ use crate::wire::message::Receipt;
 #[derive(Debug)]
 pub(super) struct Confirming<'a> {
     transfer: TransferId,
-    outgoing: &'a Outgoing,
     ledger: &'a Ledger,
     entries: Entries,
     /// Digests of what was sent; `None` for what could not be.
@@ -36,7 +35,6 @@ impl<'a> Confirming<'a> {
     pub(super) fn begin(transfer: TransferId, outgoing: &'a Outgoing, ledger: &'a Ledger) -> Self {
         Self {
             transfer,
-            outgoing,
             ledger,
             entries: outgoing.entries(),
             sent: std::mem::take(&mut *lock(&ledger.digests)).into_iter().peekable(),
@@ -74,14 +72,14 @@ impl<'a> Confirming<'a> {
     }
 
     /// Checks the receipt against all of it.
-    pub(super) fn confirmed_by(self, receipt: &Receipt, key: PublicKey) -> Result<Sent, FlowFault> {
-        let Self { transfer, entries, statement, outcomes, claimed, .. } = self;
+    pub(super) fn confirmed_by(self, receipt: &Receipt, key: PublicKey) -> Result<Summary, FlowFault> {
+        let Self { transfer, ledger, entries, statement, outcomes, claimed, .. } = self;
         if claimed || outcomes.len() != entries.len() || !statement.confirmed_by(receipt, key) {
             let text = "the receiver's receipt does not fit what was sent";
             return Err(FlowFault::Ours(Fault::new(FaultKind::Integrity, text)));
         }
-        let progress = self.ledger.progress();
-        let summary = Summary {
+        let progress = ledger.progress();
+        Ok(Summary {
             transfer,
             entries,
             outcomes,
@@ -89,7 +87,6 @@ impl<'a> Confirming<'a> {
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
             left_out: Vec::new(),
             receipt: Receipted::Checked,
-        };
-        Ok(Sent { summary, passed: self.outgoing.passed() })
+        })
     }
 }

@@ -7,8 +7,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, mpsc};
 
 use super::pack::{Packer, Packing};
-use super::pump::Framed;
-use crate::base::digest::CHUNK;
+use crate::base::digest::{CHUNK, ChunkHash};
 use crate::wire::frame;
 use crate::wire::message::Sending;
 
@@ -20,6 +19,13 @@ const AROUND: usize = 128;
 
 /// Threads that pack for one receiver.
 const PACKERS: usize = 2;
+
+/// A chunk as frames: head, bytes, hash.
+#[derive(Debug)]
+pub(super) struct Framed {
+    pub(super) frames: Vec<u8>,
+    pub(super) hash: ChunkHash,
+}
 
 /// Whole frames, to be written to one lane.
 #[derive(Debug)]

@@ -51,6 +51,33 @@ impl<S> fmt::Debug for Further<S> {
     }
 }
 
+/// What a transfer begins with of its further connections.
+pub(super) struct Opening<S> {
+    /// How this side opens them, if it does.
+    pub(super) growth: Option<Growth<S>>,
+    /// Where they attach, if this side was dialled.
+    pub(super) attach: Option<(Underway<S>, mpsc::Sender<Session<S>>)>,
+    /// Where what lets them in goes once it is known.
+    pub(super) admit: oneshot::Sender<Admission>,
+    pub(super) admission: oneshot::Receiver<Admission>,
+    /// Those that are open.
+    pub(super) opened: mpsc::Receiver<Session<S>>,
+}
+
+impl<S> Further<S> {
+    /// Begins, with this side as the opener if it dialled.
+    pub(super) fn opening(self, opener: Opener, progress: watch::Receiver<Progress>) -> Opening<S> {
+        let (open, opened) = mpsc::channel(MAX_LANES);
+        let (admit, admission) = oneshot::channel();
+        let (growth, attach) = match self {
+            Self::None => (None, None),
+            Self::Dial(dial, connections) => (Some(Growth { dial, connections, opener, progress, opened: open }), None),
+            Self::Attach(underway) => (None, Some((underway, open))),
+        };
+        Opening { growth, attach, admit, admission, opened }
+    }
+}
+
 /// Over how long the rate is measured before and after a lane is opened.
 const SPAN: Duration = Duration::from_millis(700);
 
@@ -86,12 +113,12 @@ pub(super) async fn grow<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What a growing transfer knows.
 pub(super) struct Growth<S> {
-    pub(super) dial: Dial<S>,
-    pub(super) connections: Connections,
-    pub(super) opener: Opener,
-    pub(super) progress: watch::Receiver<Progress>,
+    dial: Dial<S>,
+    connections: Connections,
+    opener: Opener,
+    progress: watch::Receiver<Progress>,
     /// Where opened lanes go.
-    pub(super) opened: mpsc::Sender<Session<S>>,
+    opened: mpsc::Sender<Session<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {

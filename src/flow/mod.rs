@@ -15,6 +15,7 @@ mod heard_lanes;
 mod intake;
 pub mod join;
 pub mod lanes;
+mod ledger;
 pub mod limit;
 pub mod list;
 pub mod outgoing;

@@ -5,10 +5,10 @@ use std::io;
 
 use tokio::sync::mpsc;
 
-use super::frames::{Frames, Gone};
+use super::frames::{Framed, Frames, Gone};
+use super::ledger::{Ledger, lock};
 use super::outgoing::Outgoing;
 use super::pack::Packer;
-use super::send::{Ledger, lock};
 use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind, plain};
 use crate::base::manifest::{Entry, EntryKind, Have};
@@ -18,13 +18,6 @@ use crate::wire::message::{ChunkHead, Sending};
 
 /// A shared chunk of so many bytes travels from where it is; a smaller one is copied to others.
 const ALONE: u64 = 64 * 1024;
-
-/// A chunk as frames: head, bytes, hash.
-#[derive(Debug)]
-pub(super) struct Framed {
-    pub(super) frames: Vec<u8>,
-    hash: ChunkHash,
-}
 
 /// Sends the entries whose `Have`s arrive, in their order, until all are through.
 pub(super) fn run(

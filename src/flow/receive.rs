@@ -16,7 +16,7 @@ use super::greet::{Me, Session};
 use super::hear::{Ear, Heard, hear};
 use super::heard_lanes::Lanes;
 use super::intake::Intake;
-use super::lanes::{Admission, Further, Growth, Opener, grow};
+use super::lanes::{Admission, Further, Opener, Opening, grow};
 use super::limit::Limit;
 use super::pages::pages;
 use super::patience::Patience;
@@ -33,7 +33,7 @@ use crate::disk::outcomes::Settled;
 use crate::disk::partial::Partial;
 use crate::disk::root::Root;
 use crate::wire::frame;
-use crate::wire::limits::{GREETING, KEEP_ALIVE, MAX_LANES, PROGRESS};
+use crate::wire::limits::{GREETING, KEEP_ALIVE, PROGRESS};
 use crate::wire::message::Receiving;
 
 /// Receives over a session in which this side is the receiver.
@@ -55,18 +55,8 @@ where
     progress.send_replace(Progress::default());
     let ear = Ear { intake: Arc::default(), limit, pulse: Pulse::new() };
     let ((failed, failures), (heard, hearing)) = (mpsc::channel(4), mpsc::channel(4));
-    let (open, opened) = mpsc::channel(MAX_LANES);
-    let (admit, admission) = oneshot::channel();
-    let (mut growth, mut underway) = (None, None);
-    match further {
-        Further::None => {}
-        Further::Dial(dial, connections) => {
-            let progress = progress.subscribe();
-            growth = Some(Growth { dial, connections, opener: Opener::Receiver, progress, opened: open });
-        }
-        Further::Attach(transfers) => underway = Some((transfers, open)),
-    }
-    let room = underway.as_ref().map(|(underway, _)| underway.room(session.peer.id(), session.stranger));
+    let Opening { growth, attach, admit, admission, opened } = further.opening(Opener::Receiver, progress.subscribe());
+    let room = attach.as_ref().map(|(underway, _)| underway.room(session.peer.id(), session.stranger));
     let mut speaker = Speaker {
         writer: &mut session.writer,
         me: &session.me,
@@ -85,7 +75,7 @@ where
         busy: None,
         patience: Patience::new(),
         last_said: Instant::now(),
-        lanes: Lanes::new(underway, admit, opened),
+        lanes: Lanes::new(attach, admit, opened),
     };
     let result = {
         let hear = hear(&mut session.reader, heard, &ear);

@@ -3,8 +3,7 @@
 //! One thread walks, whoever receives it (`outgoing`); for each receiver another reads, hashes and
 //! packs (`pump`), one task writes to each of its lanes (`speak`), one hears what it says.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,104 +11,24 @@ use tokio::time::timeout;
 
 use super::confirm::Confirming;
 use super::fault::{FlowFault, LAST_WORD};
-use super::frames;
+use super::frames::{self, Queue};
 use super::greet::Session;
-use super::lanes::{Admission, Further, Growth, Opener, grow};
+use super::lanes::{Admission, Further, Opener, Opening, grow};
+use super::ledger::Ledger;
 use super::outgoing::{Equality, Outgoing};
 use super::patience::Patience;
 use super::pump;
 use super::speak::{Mouth, Speaker, on_lanes};
 use super::stop::Stop;
 use super::underway::{Moves, Pulse, WAITING_EACH, Which};
-use crate::base::digest::EntryDigest;
 use crate::base::event::{Progress, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
 use crate::base::manifest::{EntryKind, Have};
 use crate::disk::source::Passed;
 use crate::wire::frame::FrameReader;
-use crate::wire::limits::{MAX_LANES, MAX_PAGE};
+use crate::wire::limits::MAX_PAGE;
 use crate::wire::message::{Receipt, Receiving, Sending};
-
-/// What a sender knows of one receiver's transfer, shared by its threads and tasks.
-#[derive(Debug)]
-pub(super) struct Ledger {
-    /// Digests of what was sent, in order; `None` for what could not be sent after all, or was not
-    /// wanted.
-    pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
-    /// Entries told so far.
-    told: AtomicUsize,
-    /// Whether the receiver has said yes.
-    accepted: AtomicBool,
-    /// Whether everything it lacks has been made into frames.
-    finished: AtomicBool,
-    /// Further lanes that carry bytes; nothing once no more may begin.
-    lanes: Mutex<Option<u32>>,
-    /// When the receiver was last heard.
-    pub(super) pulse: Pulse,
-    progress: watch::Sender<Progress>,
-}
-
-impl Ledger {
-    fn new(progress: watch::Sender<Progress>) -> Self {
-        // What an earlier connection counted is over.
-        progress.send_replace(Progress::default());
-        Self {
-            digests: Mutex::default(),
-            told: AtomicUsize::new(0),
-            accepted: AtomicBool::new(false),
-            finished: AtomicBool::new(false),
-            lanes: Mutex::new(Some(0)),
-            pulse: Pulse::new(),
-            progress,
-        }
-    }
-
-    /// How far it is.
-    pub(super) fn progress(&self) -> Progress {
-        *self.progress.borrow()
-    }
-
-    /// Changes the progress.
-    pub(super) fn count(&self, change: impl FnOnce(&mut Progress)) {
-        self.progress.send_modify(change);
-    }
-
-    pub(super) fn is_accepted(&self) -> bool {
-        self.accepted.load(Ordering::Acquire)
-    }
-
-    fn accept(&self) {
-        self.accepted.store(true, Ordering::Release);
-    }
-
-    fn told(&self) -> usize {
-        self.told.load(Ordering::Acquire)
-    }
-
-    /// So many entries have been told, all together.
-    pub(super) fn tell(&self, entries: usize) {
-        self.told.store(entries, Ordering::Release);
-    }
-
-    pub(super) fn finish(&self) {
-        self.finished.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
-    }
-
-    /// Counts a lane in, unless it comes too late or there are enough.
-    pub(super) fn open_lane(&self) -> bool {
-        lock(&self.lanes).as_mut().filter(|lanes| **lanes < MAX_LANES as u32).map(|lanes| *lanes += 1).is_some()
-    }
-
-    /// How many lanes carried bytes; none begins any more.
-    pub(super) fn close_lanes(&self) -> u32 {
-        lock(&self.lanes).take().unwrap_or(0)
-    }
-}
 
 /// A transfer that the receiver confirmed.
 #[derive(Debug)]
@@ -136,38 +55,21 @@ pub async fn send<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let watched = progress.subscribe();
+    let Opening { growth, attach, admit, admission, opened } = further.opening(Opener::Sender, progress.subscribe());
     let ledger = Arc::new(Ledger::new(progress));
-    let (haves, wanted) = mpsc::unbounded_channel();
-    let waiting = match &further {
-        Further::Attach(underway) => underway.waiting(),
-        Further::None | Further::Dial(..) => WAITING_EACH,
-    };
-    let (frames, queue) = frames::queue(outgoing.packing.clone(), waiting);
-    let queue = Arc::new(queue);
-    let (shared, pumped) = (ledger.clone(), outgoing.clone());
-    std::thread::spawn(move || drop(pump::run(&pumped, &shared, wanted, frames)));
-
+    let waiting = attach.as_ref().map_or(WAITING_EACH, |(underway, _)| underway.waiting());
+    let (haves, queue) = start_pump(&outgoing, &ledger, waiting);
     let key = session.peer.key;
-    let set = outgoing.set(session.to.as_ref());
-    let (open, opened) = mpsc::channel(MAX_LANES);
-    let (admit, admission) = oneshot::channel();
-    let (mut place, mut growth) = (None, None);
-    match further {
-        Further::None => {}
-        Further::Dial(dial, connections) => {
-            growth = Some(Growth { dial, connections, opener: Opener::Sender, progress: watched, opened: open });
-        }
-        Further::Attach(underway) => {
-            place = underway.enter(Which::served(key.id(), transfer), Pulse::new(), open).await;
-        }
-    }
+    let place = match attach {
+        Some((underway, open)) => underway.enter(Which::served(key.id(), transfer), Pulse::new(), open).await,
+        None => None,
+    };
     let mut mouth = Mouth::new(session.writer, outgoing.limit.clone(), ledger.pulse.clone());
     let speaker = Speaker {
         outgoing: &outgoing,
         ledger: &ledger,
         queue: &queue,
-        offer: (transfer, set),
+        offer: (transfer, outgoing.set(session.to.as_ref())),
         ticket: place.as_ref().map(|place| place.ticket),
         told: haves.clone(),
     };
@@ -217,7 +119,21 @@ where
         }
     };
     mouth.close().await;
-    confirming.confirmed_by(&receipt, key)
+    let summary = confirming.confirmed_by(&receipt, key)?;
+    Ok(Sent { summary, passed: outgoing.passed() })
+}
+
+/// Has a thread make frames of what the receiver says that it lacks; so many batches may wait to be written.
+fn start_pump(
+    outgoing: &Arc<Outgoing>,
+    ledger: &Arc<Ledger>,
+    waiting: usize,
+) -> (mpsc::UnboundedSender<Vec<Have>>, Arc<Queue>) {
+    let (haves, wanted) = mpsc::unbounded_channel();
+    let (frames, queue) = frames::queue(outgoing.packing.clone(), waiting);
+    let (outgoing, ledger) = (outgoing.clone(), ledger.clone());
+    std::thread::spawn(move || drop(pump::run(&outgoing, &ledger, wanted, frames)));
+    (haves, Arc::new(queue))
 }
 
 /// What the receiver has said so far.
@@ -342,9 +258,4 @@ impl<'a> Hearing<'a> {
         let known = self.outgoing.walked().state();
         self.ledger.is_accepted() && known.over && known.entries.len() == self.told
     }
-}
-
-/// The guard, also after a thread that held it has panicked.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

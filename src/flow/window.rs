@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::frames::Framed;
+
 /// Bytes kept. Who falls further behind the first than this reads for itself again.
 const KEPT: usize = 24 << 20;
 
@@ -17,7 +19,7 @@ type Cell<T> = Arc<OnceLock<Option<Arc<T>>>>;
 
 /// The window. `T` is what is made of a chunk.
 #[derive(Debug)]
-pub(super) struct Window<T = super::pump::Framed> {
+pub(super) struct Window<T = Framed> {
     kept: Mutex<Kept<T>>,
 }
 
