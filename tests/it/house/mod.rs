@@ -51,7 +51,7 @@ pub(crate) fn noise(seed: u32, length: usize) -> Vec<u8> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
+        bytes.extend_from_slice(&state.to_le_bytes());
     }
     bytes.truncate(length);
     bytes
