@@ -213,8 +213,10 @@ fn moving<S>(transfers: &[Transfer<S>]) -> usize {
 
 /// Whether an earlier connection of this transfer has yet to end; tells it to.
 fn is_in_the_way<S>(transfers: &[Transfer<S>], which: Which, begun: Instant) -> bool {
-    let same = |other: &&Transfer<S>| other.which.peer == which.peer && other.which.set == which.set;
-    let Some(other) = transfers.iter().find(same) else { return false };
+    let of_set = || transfers.iter().filter(|other| (other.which.peer, other.which.set) == (which.peer, which.set));
+    // Its own first: another may be alive beside it.
+    let own = of_set().find(|other| other.which == which);
+    let Some(other) = own.or_else(|| of_set().next()) else { return false };
     let heard = other.pulse.last();
     if other.which.transfer == which.transfer || heard.elapsed() > SILENT {
         other.replaced.stop();
@@ -251,6 +253,19 @@ mod tests {
         assert!(!again.is_finished());
         drop(lost);
         again.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_ends_also_beside_another_transfer_that_is_alive() {
+        let (underway, alive, transfer) = (Underway::default(), Pulse::new(), TransferId::new());
+        let living = enter(underway.clone(), TransferId::new(), alive.clone()).await;
+        let beside = tokio::spawn(enter(underway.clone(), transfer, Pulse::new()));
+        tokio::time::sleep(LOOK).await;
+        alive.beat();
+        let mut lost = beside.await.unwrap();
+        let again = tokio::spawn(enter(underway, transfer, Pulse::new()));
+        lost.replaced.stopped().await;
+        assert!(!living.replaced.is_stopped() && !again.is_finished());
     }
 
     #[tokio::test(start_paused = true)]
