@@ -110,7 +110,11 @@ impl<'a> Redial<'a> {
         let until = self.until.filter(|_| safe <= self.safe).unwrap_or(now + self.retry);
         self.until = Some(until);
         self.safe = self.safe.max(safe);
-        progress.send_modify(|p| p.stage = Stage::Reconnecting);
+        // What moved is counted once, also where the next connection is lost before anything moves on it.
+        progress.send_modify(|p| {
+            (p.stage, p.bytes_kept) = (Stage::Reconnecting, p.bytes_kept + p.bytes_safe);
+            (p.bytes_moved, p.bytes_safe) = (0, 0);
+        });
         let printer = &self.context.printer;
         printer.note(&format!("the connection to {shown} was lost; reconnecting"));
         let peer = json!({ "name": shown, "id": self.id.to_string() });
