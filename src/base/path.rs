@@ -1,5 +1,6 @@
 //! Names and paths that are safe to hand to a file system.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -75,6 +76,21 @@ impl Name {
         let mut stem = stem.to_owned();
         super::text::cut(&mut stem, Self::MAX - tail.len());
         Self(stem + &tail)
+    }
+
+    /// The number with which `other` is this name, if it is.
+    pub fn number_in(&self, other: &str) -> Option<u32> {
+        let mut numbers = other.match_indices(" (").filter_map(|(at, open)| {
+            let (number, _) = other[at + open.len()..].split_once(')')?;
+            number.parse().ok()
+        });
+        numbers.find(|number| self.numbered(*number).as_str() == other)
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether an offer is accepted: given beforehand, or asked for once all of it is known.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -49,9 +50,46 @@ pub enum Verdict {
     },
 }
 
-/// Whether an outermost name is one that was asked for, or one of them with a number: two that are
-/// alike get one.
-pub(super) fn is_among(tops: &[Name], top: &str) -> bool {
-    let numbers = 1..=tops.len() as u32;
-    tops.iter().any(|name| name.as_str() == top || numbers.clone().any(|n| name.numbered(n).as_str() == top))
+/// The outermost names that were asked for: two that are alike come with a number.
+pub(super) struct Tops {
+    names: HashSet<Name>,
+    /// How many were asked for, and so the highest number.
+    count: usize,
+    /// Those with a number that came so far.
+    numbered: HashSet<String>,
+}
+
+impl Tops {
+    pub(super) fn new(names: Vec<Name>) -> Self {
+        Self { count: names.len(), names: names.into_iter().collect(), numbered: HashSet::new() }
+    }
+
+    /// Whether this is one of them. What was found once costs nothing again: many entries have it.
+    pub(super) fn has(&mut self, top: &str) -> bool {
+        if self.names.contains(top) || self.numbered.contains(top) {
+            return true;
+        }
+        let found =
+            self.names.iter().filter_map(|name| name.number_in(top)).any(|number| number as usize <= self.count);
+        if found {
+            self.numbered.insert(top.to_owned());
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_may_come_also_with_a_number() {
+        let mut tops = Tops::new(["a.txt", "b (1).c (x)", "a.txt"].map(|name| Name::parse(name).unwrap()).to_vec());
+        for top in ["a.txt", "a (1).txt", "a (3).txt", "a (3).txt", "b (1).c (x)", "b (1) (2).c (x)"] {
+            assert!(tops.has(top), "{top}");
+        }
+        for top in ["a", "a (4).txt", "a (x).txt", "a (1) (2).txt", "b", "a.txt (1)", "c (1).txt"] {
+            assert!(!tops.has(top), "{top}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::consent::{Answer, Consent, Proposal, Verdict, is_among};
+use super::consent::{Answer, Consent, Proposal, Tops, Verdict};
 use super::fault::{FlowFault, LAST_WORD, lost_thread};
 use super::greet::{Me, Session};
 use super::hear::{Ear, Heard, hear};
@@ -162,7 +162,7 @@ where
     async fn run(&mut self, consent: Consent) -> Result<Summary, FlowFault> {
         let (mut ask, mut root, mut tops) = (None, None, None);
         match consent {
-            Consent::Given { root: given, tops: named } => (root, tops) = (Some(given), named),
+            Consent::Given { root: given, tops: named } => (root, tops) = (Some(given), named.map(Tops::new)),
             Consent::Ask(question) => ask = Some(question),
         }
         let mut unanswered = Entries::default();
@@ -198,8 +198,8 @@ where
                     }
                 }
                 Some(Heard::Page(page)) => {
-                    if let Some(tops) = &tops
-                        && !page.iter().all(|entry| is_among(tops, entry.path.top()))
+                    if let Some(tops) = &mut tops
+                        && !page.iter().all(|entry| tops.has(entry.path.top()))
                     {
                         return Err(FlowFault::unexpected("something that was not asked for"));
                     }

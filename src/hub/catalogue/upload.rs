@@ -48,14 +48,12 @@ impl Pending {
             Some((was, then)) => !deeper && was == size && modified.shows(then),
             None => true,
         };
-        self.tops.is_empty() || self.tops.iter().any(|top| fits(top.file) && is_called(first, &top.name))
+        self.tops.is_empty()
+            || self
+                .tops
+                .iter()
+                .any(|top| fits(top.file) && (top.name.as_str() == first || top.name.number_in(first).is_some()))
     }
-}
-
-/// Whether a name is another one, or that with a number.
-fn is_called(name: &str, wanted: &Name) -> bool {
-    let number = || name.rsplit_once(" (")?.1.split_once(')')?.0.parse().ok();
-    name == wanted.as_str() || number().is_some_and(|number| wanted.numbered(number).as_str() == name)
 }
 
 impl Catalogue {
