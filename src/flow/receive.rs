@@ -358,7 +358,11 @@ where
             if let Some(keeper) = partial.keeper() {
                 keeper.expect(missing)?;
             }
-            Ok((haves, kept, missing))
+            // Of what is only compared most needs no room; where it does, it is looked for before it is written.
+            let is_compared = |have: &Have| matches!(have, Have::Digest(_));
+            let compared: u64 =
+                sizes.iter().zip(&haves).filter(|(_, have)| is_compared(have)).map(|(size, _)| size).sum();
+            Ok((haves, kept, missing - compared))
         });
         let (haves, kept, missing) = admitted.await?;
         self.progress.send_modify(|p| p.bytes_kept += kept);
