@@ -111,7 +111,7 @@ impl Buffers {
     }
 }
 
-/// The writing threads are gone: one of them failed and said so.
+/// A writing thread is gone: it failed, and said so before.
 #[derive(Debug)]
 pub(super) struct Stuck;
 
@@ -142,16 +142,15 @@ impl Intake {
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| Stuck)
     }
 
-    /// Waits until everything handed over so far is written; for ever where a thread failed,
-    /// which it says itself.
-    pub(super) async fn drain(&self) {
+    /// Waits until everything handed over so far is written.
+    pub(super) async fn drain(&self) -> Result<(), Stuck> {
         for (thread, _) in &self.threads {
             let (done, drained) = oneshot::channel();
             let last = Handful { pieces: vec![Piece::Drained(done)], ..Handful::default() };
-            if thread.send(last).await.is_err() || drained.await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            thread.send(last).await.map_err(|_| Stuck)?;
+            drained.await.map_err(|_| Stuck)?;
         }
+        Ok(())
     }
 
     /// Waits until everything handed over is written and the threads have ended.

@@ -34,5 +34,6 @@ pub mod send;
 mod speak;
 pub mod stop;
 pub mod underway;
+mod voice;
 mod window;
 pub mod words;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::consent::{Answer, Consent, Proposal, Tops, Verdict};
 use super::fault::{FlowFault, LAST_WORD, lost_thread};
@@ -24,6 +24,7 @@ use super::receipt::Statement;
 use super::room::{Room, held};
 use super::stop::Stop;
 use super::underway::{Pulse, Underway, WAITING_EACH, Which};
+use super::voice::Voice;
 use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
 use crate::base::fault::{Fault, FaultKind};
@@ -32,8 +33,7 @@ use crate::base::manifest::{Entry, Have};
 use crate::disk::outcomes::Settled;
 use crate::disk::partial::Partial;
 use crate::disk::root::Root;
-use crate::wire::frame;
-use crate::wire::limits::{GREETING, KEEP_ALIVE, PROGRESS};
+use crate::wire::limits::{GREETING, PROGRESS};
 use crate::wire::message::Receiving;
 
 /// Receives over a session in which this side is the receiver.
@@ -58,11 +58,11 @@ where
     let Opening { growth, attach, admit, admission, opened } = further.opening(Opener::Receiver, progress.subscribe());
     let room = attach.as_ref().map(|(underway, _)| underway.room(session.peer.id(), session.stranger));
     let mut speaker = Speaker {
-        writer: &mut session.writer,
+        voice: Voice::new(&mut session.writer),
         me: &session.me,
         sender: session.peer.id(),
         ear: &ear,
-        failed,
+        failed: Some(failed),
         failures,
         hearing,
         progress: &progress,
@@ -74,7 +74,6 @@ where
         room,
         busy: None,
         patience: Patience::new(),
-        last_said: Instant::now(),
         lanes: Lanes::new(attach, admit, opened),
     };
     let result = {
@@ -105,12 +104,10 @@ where
     let partial = speaker.partial.take();
     speaker.lanes.hearing.shutdown().await;
     let place = speaker.lanes.place.take();
-    drop(speaker);
-    if let Err(fault) = &result
-        && let Some(fault) = fault.to_tell()
-    {
-        let _ = timeout(GREETING, frame::write(&mut session.writer, &Receiving::Abort(fault))).await;
+    if let Some(fault) = result.as_ref().err().and_then(FlowFault::to_tell) {
+        speaker.voice.abort(fault).await;
     }
+    drop(speaker);
     if let Some(intake) = Arc::into_inner(ear.intake).and_then(std::sync::OnceLock::into_inner) {
         intake.finish().await;
     }
@@ -130,11 +127,12 @@ where
 
 /// The speaking side.
 struct Speaker<'a, S> {
-    writer: &'a mut WriteHalf<S>,
+    voice: Voice<&'a mut WriteHalf<S>>,
     me: &'a Me,
     sender: PeerId,
     ear: &'a Ear,
-    failed: mpsc::Sender<Fault>,
+    /// For the threads that write, until there are some.
+    failed: Option<mpsc::Sender<Fault>>,
     failures: mpsc::Receiver<Fault>,
     hearing: mpsc::Receiver<Heard>,
     progress: &'a watch::Sender<Progress>,
@@ -151,7 +149,6 @@ struct Speaker<'a, S> {
     /// What a thread does for this on the disk, or has done last.
     busy: Option<JoinHandle<()>>,
     patience: Patience,
-    last_said: Instant,
     lanes: Lanes<S>,
 }
 
@@ -234,19 +231,8 @@ where
         let Some((underway, open)) = &self.lanes.underway else { return Ok(()) };
         let which = Which { peer: self.sender, transfer, set };
         let entered = underway.enter(which, self.ear.pulse.clone(), open.clone());
-        tokio::pin!(entered);
-        self.lanes.place = loop {
-            tokio::select! {
-                place = &mut entered => break place,
-                () = tokio::time::sleep(KEEP_ALIVE) => frame::write(self.writer, &Receiving::KeepAlive).await?,
-            }
-        };
+        self.lanes.place = self.voice.alive_until(entered).await?;
         Ok(())
-    }
-
-    async fn say(&mut self, message: &Receiving) -> Result<(), FlowFault> {
-        self.last_said = Instant::now();
-        Ok(frame::write(self.writer, message).await?)
     }
 
     /// Takes room for more of the manifest, or declines the offer. What is accepted already ends.
@@ -257,7 +243,7 @@ where
         if self.partial.is_some() {
             return Err(FlowFault::Ours(Fault { kind, text: reason }));
         }
-        self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
+        self.voice.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
         Err(FlowFault::Declined { kind, reason })
     }
 
@@ -270,22 +256,17 @@ where
         let (transfer, _) = self.offer.ok_or_else(|| FlowFault::unexpected("an answer before the offer"))?;
         let mut answer = question(Proposal { transfer, entries: entries.clone() });
         self.progress.send_modify(|p| p.stage = Stage::Asking);
-        let mut asked = false;
-        let verdict = loop {
-            tokio::select! {
-                biased;
-                verdict = &mut answer => break verdict,
-                () = tokio::time::sleep(PROGRESS), if !asked => {
-                    asked = true;
-                    self.say(&Receiving::Asking).await?;
-                }
-                () = tokio::time::sleep(KEEP_ALIVE) => self.say(&Receiving::KeepAlive).await?,
+        let verdict = match timeout(PROGRESS, &mut answer).await {
+            Ok(verdict) => verdict,
+            Err(_) => {
+                self.voice.say(&Receiving::Asking).await?;
+                self.voice.alive_until(answer).await?
             }
         };
         match verdict {
             Verdict::Accept(root) => self.accept_all(root, &entries).await,
             Verdict::Decline { kind, reason } => {
-                self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
+                self.voice.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
                 Err(FlowFault::Declined { kind, reason })
             }
         }
@@ -301,9 +282,9 @@ where
 
     /// Says yes, and what lets further connections in.
     async fn say_accept(&mut self) -> Result<(), FlowFault> {
-        self.say(&Receiving::Accept).await?;
+        self.voice.say(&Receiving::Accept).await?;
         match self.lanes.place.as_ref().map(|place| place.ticket) {
-            Some(ticket) => self.say(&Receiving::Ticket(ticket)).await,
+            Some(ticket) => self.voice.say(&Receiving::Ticket(ticket)).await,
             None => Ok(()),
         }
     }
@@ -313,7 +294,7 @@ where
         self.open(root).await?;
         let haves = match self.admit(entries.iter().cloned().collect()).await {
             Err(FlowFault::Ours(Fault { kind: kind @ (FaultKind::Disk | FaultKind::NotPermitted), text: reason })) => {
-                self.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
+                self.voice.say(&Receiving::Decline { kind, reason: reason.clone() }).await?;
                 return Err(FlowFault::Declined { kind, reason });
             }
             haves => haves?,
@@ -341,7 +322,9 @@ where
             let underway = self.lanes.underway.as_ref().map(|(underway, _)| underway);
             let waiting = underway.map_or(WAITING_EACH, Underway::waiting);
             let buffers = underway.map(Underway::buffers).unwrap_or_default();
-            let _ = self.ear.intake.set(Intake::start(partial, &self.failed, waiting, buffers));
+            if let Some(failed) = self.failed.take() {
+                let _ = self.ear.intake.set(Intake::start(partial, &failed, waiting, buffers));
+            }
         }
     }
 
@@ -385,7 +368,7 @@ where
 
     async fn tell_haves(&mut self, haves: Vec<Have>) -> Result<(), FlowFault> {
         for page in pages(haves) {
-            self.say(&Receiving::Have(page)).await?;
+            self.voice.say(&Receiving::Have(page)).await?;
         }
         Ok(())
     }
@@ -400,14 +383,12 @@ where
         self.progress.send_modify(|p| {
             (p.bytes_moved, p.bytes_safe, p.entries_done) = (bytes, bytes, entries);
         });
-        if moved { self.say(&Receiving::Progress { bytes, entries }).await } else { self.keep_alive().await }
+        if moved { self.voice.say(&Receiving::Progress { bytes, entries }).await } else { self.keep_alive().await }
     }
 
     async fn keep_alive(&mut self) -> Result<(), FlowFault> {
-        if self.last_said.elapsed() < KEEP_ALIVE || self.offer.is_none() {
-            return Ok(());
-        }
-        self.say(&Receiving::KeepAlive).await
+        // Before the offer it is the sender's turn.
+        if self.offer.is_none() { Ok(()) } else { self.voice.keep_alive().await }
     }
 
     /// Everything came: has it written, synced, put into place, and gives its word on it.
@@ -415,7 +396,7 @@ where
         let (transfer, _) = self.offer.ok_or_else(|| FlowFault::unexpected("an end before the offer"))?;
         let partial = self.partial.clone().ok_or_else(|| FlowFault::unexpected("an end before the acceptance"))?;
         self.progress.send_modify(|p| p.stage = Stage::Settling);
-        self.say(&Receiving::Settling).await?;
+        self.voice.say(&Receiving::Settling).await?;
         self.drain().await?;
         self.report().await?;
         let settled = self.patiently(move || partial.settle()).await?;
@@ -434,12 +415,12 @@ where
             entries.push(block);
             outcomes.extend_from_slice(&said);
             for page in pages(said) {
-                self.say(&Receiving::Outcomes(page)).await?;
+                self.voice.say(&Receiving::Outcomes(page)).await?;
             }
         }
         // The last word: nothing follows it.
         let receipt = statement.sign(&self.me.key);
-        self.say(&Receiving::Receipt(receipt)).await?;
+        self.voice.say(&Receiving::Receipt(receipt)).await?;
         let progress = *self.progress.borrow();
         Ok(Summary {
             transfer,
@@ -459,16 +440,12 @@ where
     ) -> Result<T, FlowFault> {
         let (tell, mut done) = oneshot::channel();
         self.busy = Some(tokio::task::spawn_blocking(move || drop(tell.send(work()))));
-        let done = loop {
-            tokio::select! {
-                done = &mut done => break done,
-                () = tokio::time::sleep(KEEP_ALIVE) => {
-                    if let Err(lost) = self.say(&Receiving::KeepAlive).await {
-                        // What has begun on the disk comes to its end first.
-                        let _ = done.await;
-                        return Err(lost);
-                    }
-                }
+        let done = match self.voice.alive_until(&mut done).await {
+            Ok(done) => done,
+            Err(lost) => {
+                // What has begun on the disk comes to its end first.
+                let _ = done.await;
+                return Err(lost);
             }
         };
         done.map_err(|_| FlowFault::Ours(lost_thread()))?.map_err(FlowFault::Ours)
@@ -477,17 +454,7 @@ where
     /// Waits until the intake has written everything it was given.
     async fn drain(&mut self) -> Result<(), FlowFault> {
         let Some(intake) = self.ear.intake.get() else { return Ok(()) };
-        let mut drained = std::pin::pin!(intake.drain());
-        loop {
-            tokio::select! {
-                biased;
-                fault = self.failures.recv() => return Err(FlowFault::Ours(fault.unwrap_or_else(lost_thread))),
-                () = &mut drained => return Ok(()),
-                () = tokio::time::sleep(KEEP_ALIVE) => {
-                    self.last_said = Instant::now();
-                    frame::write(self.writer, &Receiving::KeepAlive).await?;
-                }
-            }
-        }
+        let drained = self.voice.alive_until(intake.drain()).await?;
+        drained.map_err(|_| FlowFault::Ours(self.failures.try_recv().unwrap_or_else(|_| lost_thread())))
     }
 }
