@@ -9,6 +9,7 @@ use cap_std::fs::{Dir, DirEntry, Metadata};
 
 use super::excludes::Rules;
 use super::source::{FileId, Found, Go, Passed, Place, entry_kind, shown, unused};
+use super::staging::STAGING;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
@@ -87,9 +88,6 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
             taken.extend(children.iter().filter_map(|child| child.name.clone()));
         }
         for child in children {
-            if child.own.to_str().is_some_and(is_reserved) {
-                continue;
-            }
             if self.child(dir, &path, local, child, &mut taken) == Go::Stop {
                 return Go::Stop;
             }
@@ -109,6 +107,14 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
         if self.rules.leave_out(&own, is_folder) {
             let text = format!("{above}/{}{}", shown(&own), if is_folder { "/" } else { "" });
             return (self.each)(Err(Passed::Excluded { fault: Fault::new(FaultKind::Other, text) }));
+        }
+        if own == STAGING {
+            // What nodes have of unfinished transfers is nobody's to send.
+            return Go::On;
+        }
+        if own.to_str().is_some_and(is_reserved) {
+            let text = format!("{above}/{}: a name that ftx keeps for itself; not sent", shown(&own));
+            return (self.each)(Err(Passed::Special { fault: Fault::new(FaultKind::Other, text) }));
         }
         let (name, rewritten) = name.map_or_else(|| name_for(&own, taken), |name| (name, Rewritten::No));
         let path = match above.join(&name) {

@@ -65,6 +65,16 @@ fn a_full_disk_is_told_on_both_sides_and_the_node_lives_on() {
 }
 
 #[test]
+fn what_is_only_compared_needs_no_room() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let Some(node) = up_with_small_disk(&alice, "size=16m") else { return };
+    bob.write("big", noise(1, 9 << 20));
+    bob.run(&["push", "big", &node.at()]).done();
+    let pushed = bob.run(&["push", "big", "--checksum", &node.at()]).done().last();
+    assert_eq!((&pushed["bytes_moved"], &pushed["verified"]), (&0.into(), &true.into()), "{pushed}");
+}
+
+#[test]
 fn a_pipe_without_end_does_not_take_the_last_of_a_disk() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let Some(node) = up_with_small_disk(&alice, "size=128m") else { return };

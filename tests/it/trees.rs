@@ -32,6 +32,21 @@ fn what_is_excluded_is_not_sent_and_no_failure() {
 }
 
 #[test]
+fn what_has_a_name_of_ftx_itself_is_not_sent_and_named() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    for path in ["a", ".ftxrc", ".ftx/key", "sub/.FTX-notes", ".ftx-partial/00/journal"] {
+        bob.write(&format!("tree/{path}"), path);
+    }
+    let pushed = bob.run(&["push", "tree", &node.at()]).done().last();
+    assert_eq!(alice.tree("inbox"), ["tree/", "tree/.ftxrc", "tree/a", "tree/sub/"]);
+    let kept = |path: &str| format!("tree/{path}: a name that ftx keeps for itself; not sent");
+    assert_eq!(pushed["notes"], serde_json::json!([kept(".ftx"), kept("sub/.FTX-notes")]));
+    let plain = bob.run_plain(&["push", "tree", &node.at()]).done();
+    assert!(plain.err.contains(&kept(".ftx")), "{}", plain.err);
+}
+
+#[test]
 fn what_git_ignores_is_left_out_on_request() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
     let node = alice.up_for_all();
