@@ -52,6 +52,8 @@ pub struct Summary {
     pub entries: Entries,
     /// What became of each.
     pub outcomes: Vec<Outcome>,
+    /// Places of the entries that changed at the sender since an earlier try: all of them came again.
+    pub anew: Vec<u32>,
     /// Bytes that moved.
     pub bytes_moved: u64,
     /// Sizes of everything, moved or not.
@@ -80,6 +82,11 @@ impl Summary {
     /// The entries that should have arrived and did not.
     pub fn failed(&self) -> impl Iterator<Item = (&Entry, &Outcome)> {
         self.each().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+    }
+
+    /// The entries that changed since an earlier try.
+    pub fn anew(&self) -> impl Iterator<Item = &Entry> {
+        self.anew.iter().filter_map(|place| self.entries.get(*place as usize))
     }
 
     /// How many files there are, folders and links not counted.

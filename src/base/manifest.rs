@@ -143,6 +143,8 @@ pub enum Have {
     Skipped,
     /// A file in place has this digest, and this size: send nothing if it is the same.
     Digest(EntryDigest),
+    /// Nothing any more: an earlier try has left bytes of what had another size or time. Send all of it.
+    Outdated,
 }
 
 impl Have {
@@ -170,7 +172,7 @@ impl Have {
     /// Whether the receiver has this chunk, or does not want it.
     pub fn contains(&self, index: u32) -> bool {
         match self {
-            Self::Nothing | Self::Digest(_) => false,
+            Self::Nothing | Self::Outdated | Self::Digest(_) => false,
             Self::Equal | Self::Skipped => true,
             Self::Chunks(runs) => {
                 let after = runs.partition_point(|run| run.first <= index);
@@ -182,7 +184,7 @@ impl Have {
     /// Bytes of a file of `size` that need not travel.
     pub fn bytes_of(&self, size: u64) -> u64 {
         match self {
-            Self::Nothing | Self::Digest(_) => 0,
+            Self::Nothing | Self::Outdated | Self::Digest(_) => 0,
             Self::Equal | Self::Skipped => size,
             Self::Chunks(runs) => runs
                 .iter()

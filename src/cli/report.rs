@@ -187,6 +187,9 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
             more += 1;
         }
     };
+    for entry in summary.anew() {
+        tell(changed(entry), Grave::No);
+    }
     for (entry, outcome) in summary.each() {
         match outcome {
             Outcome::PlacedAs(path)
@@ -282,7 +285,8 @@ fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: 
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => Some(fault),
         Passed::Excluded { .. } => None,
     });
-    let notes: Vec<&str> = passed.chain(&summary.left_out).map(|fault| fault.text.as_raw()).collect();
+    let notes = passed.chain(&summary.left_out).map(|fault| fault.text.as_raw().to_owned());
+    let notes: Vec<String> = summary.anew().map(changed).chain(notes).collect();
     let mut object = json!({
         "event": event,
         "peer": peer(with),
@@ -299,6 +303,11 @@ fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: 
         object["excluded"] = json!(excluded);
     }
     object
+}
+
+/// That what an earlier try left of a file could not be used.
+fn changed(entry: &Entry) -> String {
+    format!("{} has changed since the last try: all of it was sent again", entry.path)
 }
 
 fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::fit::{self, Case};
 use crate::base::coding;
 use crate::base::digest::{ChunkHash, chunks_of};
-use crate::base::manifest::Stamp;
+use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::RelPath;
 
 const MAGIC: [u8; 5] = *b"ftxj\x01";
@@ -45,6 +45,18 @@ pub(super) struct Kept {
     /// The chunks that are there, by their number: a journal that names a late one takes no more memory
     /// than one that names the first.
     pub(super) chunks: BTreeMap<u32, ChunkHash>,
+}
+
+impl Kept {
+    /// Whether this is of the file that is offered now; else that has changed since.
+    pub(super) fn is_of(&self, kind: &EntryKind) -> bool {
+        matches!(kind, EntryKind::File { size, modified, .. } if (self.size, self.modified) == (*size, *modified))
+    }
+
+    /// Whether some of the file that is offered now is here, as it was before it changed.
+    pub(super) fn is_outdated(&self, kind: &EntryKind) -> bool {
+        matches!(kind, EntryKind::File { .. }) && !self.is_of(kind) && !self.chunks.is_empty()
+    }
 }
 
 /// A journal being written.

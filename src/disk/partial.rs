@@ -230,11 +230,15 @@ impl Partial {
                 let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;
             }
+            let outdated = self.area.kept.get(local).is_some_and(|kept| kept.is_outdated(&entry.kind));
             haves.push(match &mut state {
                 State::Equal(_) => Have::Equal,
                 State::Skipped => Have::Skipped,
                 State::Open(work) if work.got > 0 => Have::Chunks(work.told()),
-                State::Open(work) => work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest)),
+                State::Open(work) if work.candidate.is_some() => {
+                    work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest))
+                }
+                State::Open(_) | State::Awaited if outdated => Have::Outdated,
                 _ => Have::Nothing,
             });
             if !matches!(state, State::Awaited | State::Open(_)) {
@@ -295,14 +299,14 @@ impl Partial {
 
     /// What the journal has of a file, if it still is the same file and its bytes are still there.
     fn resume(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<Work, Fault> {
-        let EntryKind::File { size, modified, .. } = *kind else { return Ok(Work::default()) };
+        let EntryKind::File { size, .. } = *kind else { return Ok(Work::default()) };
         // Grows with what comes, not with what is announced.
         let mut work = Work::default();
         let Some(kept) = self.area.kept.get(local) else { return Ok(work) };
         let name = local.file_name();
         let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
         let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
-        if kept.size == size && kept.modified == modified {
+        if kept.is_of(kind) {
             for (&index, &hash) in &kept.chunks {
                 let end = u64::from(index) * CHUNK + chunk_length(size, index);
                 if length.is_some_and(|length| length >= end) {

@@ -50,10 +50,8 @@ impl Peek {
     fn have(&self, entry: &Entry, local: &RelPath, by_content: bool, there: &mut Place) -> Have {
         match entry.kind {
             EntryKind::File { .. } if !by_content && there.equal(&entry.kind, local).is_some() => Have::Equal,
-            EntryKind::File { size, modified, .. } => match self.kept.get(local) {
-                Some(kept) if kept.size == size && kept.modified == modified => {
-                    Have::Chunks(runs(kept.chunks.keys().copied()))
-                }
+            EntryKind::File { .. } => match self.kept.get(local) {
+                Some(kept) if kept.is_of(&entry.kind) => Have::Chunks(runs(kept.chunks.keys().copied())),
                 _ => match by_content.then(|| there.digest_of(&entry.kind, local)).flatten() {
                     Some((digest, _)) => Have::Digest(digest),
                     None if there.keeps_other(local) => Have::Skipped,

@@ -83,6 +83,7 @@ impl<'a> Confirming<'a> {
             transfer,
             entries,
             outcomes,
+            anew: std::mem::take(&mut *lock(&ledger.anew)),
             bytes_moved: progress.bytes_moved,
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
             left_out: Vec::new(),

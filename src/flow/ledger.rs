@@ -16,6 +16,8 @@ pub(super) struct Ledger {
     /// Digests of what was sent, in order; `None` for what could not be sent after all, or was not
     /// wanted.
     pub(super) digests: Mutex<Vec<(u32, Option<EntryDigest>)>>,
+    /// Places of the entries of which the receiver has bytes that do not fit any more.
+    pub(super) anew: Mutex<Vec<u32>>,
     /// Entries told so far.
     told: AtomicUsize,
     /// Whether the receiver has said yes.
@@ -35,6 +37,7 @@ impl Ledger {
         progress.send_replace(Progress::default());
         Self {
             digests: Mutex::default(),
+            anew: Mutex::default(),
             told: AtomicUsize::new(0),
             accepted: AtomicBool::new(false),
             finished: AtomicBool::new(false),

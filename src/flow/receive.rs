@@ -70,6 +70,8 @@ where
         offer: None,
         by_content: false,
         left_out: Vec::new(),
+        admitted: 0,
+        anew: Vec::new(),
         free: None,
         room,
         busy: None,
@@ -142,6 +144,9 @@ struct Speaker<'a, S> {
     by_content: bool,
     /// What the sender has and does not send.
     left_out: Vec<Fault>,
+    /// Entries of which is known what is there, and the places of those that changed since an earlier try.
+    admitted: u32,
+    anew: Vec<u32>,
     /// Bytes that the disk still has room for, less what has been accepted.
     free: Option<u64>,
     /// What the manifest takes of the node's room for these.
@@ -349,6 +354,9 @@ where
         });
         let (haves, kept, missing) = admitted.await?;
         self.progress.send_modify(|p| p.bytes_kept += kept);
+        let outdated = haves.iter().zip(self.admitted..).filter(|(have, _)| **have == Have::Outdated);
+        self.anew.extend(outdated.map(|(_, place)| place));
+        self.admitted += haves.len() as u32;
         if let Some(free) = &mut self.free {
             if *free < missing {
                 let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -426,6 +434,7 @@ where
             transfer,
             entries,
             outcomes,
+            anew: std::mem::take(&mut self.anew),
             bytes_moved: progress.bytes_moved,
             bytes_total: progress.bytes.max(progress.bytes_moved + progress.bytes_kept),
             left_out: std::mem::take(&mut self.left_out),

@@ -14,7 +14,7 @@ use super::fault::{FlowFault, LAST_WORD};
 use super::frames::{self, Queue};
 use super::greet::Session;
 use super::lanes::{Admission, Further, Opener, Opening, grow};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, lock};
 use super::outgoing::{Equality, Outgoing};
 use super::patience::Patience;
 use super::pump;
@@ -237,6 +237,7 @@ impl<'a> Hearing<'a> {
                 known.entries.get(place).is_some_and(|entry| {
                     let asked_for = match have {
                         Have::Digest(_) => by_content && matches!(entry.kind, EntryKind::File { .. }),
+                        Have::Outdated => matches!(entry.kind, EntryKind::File { .. }),
                         Have::Equal => !by_content && matches!(entry.kind, EntryKind::File { .. }),
                         _ => true,
                     };
@@ -247,6 +248,8 @@ impl<'a> Hearing<'a> {
         if !fits {
             return Err(FlowFault::unexpected("chunks that were not offered"));
         }
+        let outdated = page.iter().zip(self.told as u32..).filter(|(have, _)| **have == Have::Outdated);
+        lock(&self.ledger.anew).extend(outdated.map(|(_, place)| place));
         self.told = end;
         // A pump that is gone has failed on the stream, which is noticed there.
         let _ = self.haves.send(page);

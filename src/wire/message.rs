@@ -221,6 +221,7 @@ mod tests {
         let path = RelPath::parse("a/b").unwrap();
         assert_eq!(postcard::to_allocvec(&Request::Pull(vec![path])).unwrap(), b"\x01\x01\x03a/b");
         assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Equal, Have::Skipped])).unwrap(), [3, 2, 1, 3]);
+        assert_eq!(postcard::to_allocvec(&Receiving::Have(vec![Have::Outdated])).unwrap(), [3, 1, 5]);
         let outcomes = vec![Outcome::Unchanged, Outcome::Skipped, Outcome::Replaced];
         assert_eq!(postcard::to_allocvec(&Receiving::Outcomes(outcomes)).unwrap(), [6, 3, 4, 5, 6]);
         let digest = Have::Digest(EntryDigest([7; 32]));

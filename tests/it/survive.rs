@@ -116,8 +116,13 @@ fn a_file_that_changed_since_is_not_mixed_with_what_was_kept() {
     let path = bob.write("big", noise(6, SIZE));
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(100);
     std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
-    bob.run(&["push", "big", &node.at()]).done();
+    let previewed = bob.run(&["push", "big", &node.at(), "--dry-run"]).done();
+    assert_eq!(previewed.last()["bytes"], SIZE, "{previewed:?}");
+    let pushed = bob.run(&["push", "big", &node.at()]).done().last();
     assert!(alice.read("inbox/big") == noise(6, SIZE));
+    let told = serde_json::json!(["big has changed since the last try: all of it was sent again"]);
+    assert_eq!((&pushed["notes"], &pushed["bytes_moved"]), (&told, &SIZE.into()), "{pushed}");
+    assert_eq!(node.event("received")["notes"], told, "the receiver is told, too");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn messages() -> Vec<(&'static str, Seeds)> {
     let outcomes = vec![Outcome::Placed, Outcome::PlacedAs(path("a (1)")), Outcome::Failed(fault()), Outcome::Replaced];
     let receiving = [
         ("decline", Receiving::Decline { kind: FaultKind::Declined, reason: "no \u{202e}".into() }),
-        ("have", Receiving::Have(vec![Have::Nothing, Have::Chunks(runs), digest, Have::Skipped])),
+        ("have", Receiving::Have(vec![Have::Nothing, Have::Chunks(runs), digest, Have::Skipped, Have::Outdated])),
         ("outcomes", Receiving::Outcomes(outcomes)),
         ("receipt", Receiving::Receipt(Receipt { statement: [1; 32], signature: vec![2; 64] })),
     ];
