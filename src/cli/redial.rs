@@ -150,6 +150,16 @@ impl<'a> Redial<'a> {
 
     async fn reach(&self, shown: &str) -> Result<Reached, Failure> {
         match &self.again {
+            Again::Named(peer @ (PeerRef::Address { .. } | PeerRef::Host { .. })) => {
+                match reach(self.context, peer).await {
+                    // Nobody is there any more: the same machine may have another address by now.
+                    Err(Failure { exit: Exit::NotFound | Exit::Unreachable | Exit::TimedOut, .. }) => {
+                        let itself = PeerRef::Id { name: String::new(), prefix: self.id.to_string() };
+                        reach(self.context, &itself).await
+                    }
+                    reached => reached,
+                }
+            }
             Again::Named(peer) => reach(self.context, peer).await,
             Again::At(address) => reach_at(self.context, &[*address], None, shown).await,
         }

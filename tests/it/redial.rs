@@ -142,17 +142,21 @@ fn a_pull_whose_peer_does_not_come_back_is_given_up_and_goes_on_later() {
 #[test]
 fn a_receiver_that_is_started_anew_elsewhere_is_found_again() {
     let (bob, alice) = (Home::new("bob"), Home::new("alice"));
-    let node = alice.up_for_all();
-    let bytes = noise(7, SIZE);
-    bob.write("big", &bytes);
-    let pushing = bob.start(&["push", "big", alice.name(), "--limit", "20M", "--connections", "1"]);
-    until("some of it is staged", || staged(&alice).filter(|bytes| *bytes > 4 << 20));
-    node.process().kill();
-    let _node = alice.up_for_all();
-    let ran = pushing.end().done();
-    assert_eq!(reconnected(&ran), 1, "{ran:?}");
-    assert!(alice.read("inbox/big") == bytes);
-    assert_eq!(alice.tree("inbox"), ["big"]);
+    let mut node = alice.up_for_all();
+    // Also by its address, although it has another one afterwards.
+    for (seed, name, by_address) in [(7, "by name", false), (17, "by address", true)] {
+        let bytes = noise(seed, SIZE);
+        bob.write(name, &bytes);
+        let at = if by_address { node.at() } else { alice.name().to_owned() };
+        let pushing = bob.start(&["push", name, &at, "--limit", "20M", "--connections", "1"]);
+        until("some of it is staged", || staged(&alice).filter(|bytes| *bytes > 4 << 20));
+        node.process().kill();
+        node = alice.up_for_all();
+        let ran = pushing.end().done();
+        assert_eq!(reconnected(&ran), 1, "{ran:?}");
+        assert!(alice.read(&format!("inbox/{name}")) == bytes);
+    }
+    assert_eq!(alice.tree("inbox"), ["by address", "by name"]);
 }
 
 #[test]
