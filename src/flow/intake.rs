@@ -1,5 +1,6 @@
 //! The intake: threads that check and write what arrives.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -65,8 +66,10 @@ struct Handful {
 pub(super) struct Intake {
     threads: Vec<(mpsc::Sender<Handful>, JoinHandle<()>)>,
     room: Arc<Semaphore>,
-    /// How much that is, in KiB.
+    /// How much that is for the first connection, in KiB.
     kib: usize,
+    /// Connections so far.
+    hands: AtomicUsize,
     buffers: Buffers,
 }
 
@@ -129,11 +132,21 @@ impl Intake {
             });
             (pieces, thread)
         });
-        Self { threads: threads.collect(), room: Arc::new(Semaphore::new(kib)), kib, buffers }
+        Self {
+            threads: threads.collect(),
+            room: Arc::new(Semaphore::new(kib)),
+            kib,
+            hands: AtomicUsize::new(0),
+            buffers,
+        }
     }
 
-    /// What one connection hands over with.
+    /// What one connection hands over with. Each but the first brings room for the chunk that it reads: else
+    /// a few that are slow would keep the others from reading what has come.
     pub(super) fn hand(&self) -> Hand<'_> {
+        if self.hands.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.room.add_permits(CHUNK as usize / 1024);
+        }
         Hand { intake: self, full: Default::default() }
     }
 
