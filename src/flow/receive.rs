@@ -23,7 +23,7 @@ use super::patience::Patience;
 use super::receipt::Statement;
 use super::room::{Room, held};
 use super::stop::Stop;
-use super::underway::{Pulse, Underway, WAITING_EACH, Which};
+use super::underway::{Place, Pulse, Underway, WAITING_EACH, Which};
 use super::voice::Voice;
 use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Stage, Summary};
@@ -97,19 +97,7 @@ where
             () = stop.stopped() => Err(FlowFault::Ours(Fault::new(FaultKind::Interrupted, "the receiver stopped"))),
         }
     };
-    // A writing thread's failure comes before its consequences.
-    let result = result.map_err(|fault| speaker.failures.try_recv().map_or(fault, FlowFault::Ours));
-    if let (Some(busy), Err(_), false) = (speaker.busy.take(), &result, stop.is_stopped()) {
-        // What has begun on the disk comes to its end, and is cleared, before this does.
-        let _ = timeout(GREETING, busy).await;
-    }
-    let partial = speaker.partial.take();
-    speaker.lanes.hearing.shutdown().await;
-    let place = speaker.lanes.place.take();
-    if let Some(fault) = result.as_ref().err().and_then(FlowFault::to_tell) {
-        speaker.voice.abort(fault).await;
-    }
-    drop(speaker);
+    let (result, partial, place) = speaker.end(result, stop.is_stopped()).await;
     if let Some(intake) = Arc::into_inner(ear.intake).and_then(std::sync::OnceLock::into_inner) {
         intake.finish().await;
     }
@@ -161,6 +149,26 @@ impl<S> Speaker<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    /// Ends the conversation, however it went, and says so to the sender. Gives back what has been staged, and
+    /// the place that it keeps as long as that is not left.
+    async fn end(
+        mut self,
+        result: Result<Summary, FlowFault>,
+        stopped: bool,
+    ) -> (Result<Summary, FlowFault>, Option<Arc<Partial>>, Option<Place<S>>) {
+        // A writing thread's failure comes before its consequences.
+        let result = result.map_err(|fault| self.failures.try_recv().map_or(fault, FlowFault::Ours));
+        if let (Some(busy), Err(_), false) = (self.busy.take(), &result, stopped) {
+            // What has begun on the disk comes to its end, and is cleared, before this does.
+            let _ = timeout(GREETING, busy).await;
+        }
+        self.lanes.hearing.shutdown().await;
+        if let Some(fault) = result.as_ref().err().and_then(FlowFault::to_tell) {
+            self.voice.abort(fault).await;
+        }
+        (result, self.partial.take(), self.lanes.place.take())
+    }
+
     async fn run(&mut self, consent: Consent) -> Result<Summary, FlowFault> {
         let (mut ask, mut root, mut tops) = (None, None, None);
         match consent {
