@@ -75,7 +75,7 @@ fn usage(text: &str) -> Failure {
 /// Everybody who is meant, each once.
 ///
 /// # Errors
-/// A group that is not in the configuration; nobody here.
+/// A group that is not in the configuration, or that nobody is in; nobody here.
 pub async fn find(context: &Context, to: To) -> Result<Vec<Receiver>, Failure> {
     let mut receivers = match to {
         To::All => all(context).await?,
@@ -101,13 +101,17 @@ pub async fn find(context: &Context, to: To) -> Result<Vec<Receiver>, Failure> {
 }
 
 fn group(context: &Context, name: &str) -> Result<Vec<Receiver>, Failure> {
+    let hint = || format!("[groups] in config.toml: {name} = [\"alice-laptop\", \"bob-desktop\"]");
     let Some(members) = context.config.groups.get(name) else {
         let known: Vec<&str> = context.config.groups.keys().map(String::as_str).collect();
         let cause =
             if known.is_empty() { "no group is there".to_owned() } else { format!("there are: {}", known.join(", ")) };
-        let hint = format!("[groups] in config.toml: {name} = [\"alice-laptop\", \"bob-desktop\"]");
-        return Err(Failure::new(Exit::Usage, format!("no group is called {name}")).cause(cause).hint(hint));
+        return Err(Failure::new(Exit::Usage, format!("no group is called {name}")).cause(cause).hint(hint()));
     };
+    if members.is_empty() {
+        let text = format!("nobody is in the group {name}; nothing was sent");
+        return Err(Failure::new(Exit::Usage, text).hint(hint()));
+    }
     let receiver = |member: &String| match one_named(member)? {
         Named::Peer(target) => Ok(Receiver::of(target)),
         Named::Group(_) => Err(usage(&format!("@{name} has a group in it: {member}"))),

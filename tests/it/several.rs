@@ -90,7 +90,11 @@ fn who_cannot_be_reached_or_says_no_keeps_it_from_nobody_else() {
 fn a_group_of_the_configuration_is_everybody_in_it() {
     let (bob, alices) = (Home::new("bob"), nodes(3));
     bob.write("a", "a");
-    let config = format!("[groups]\nlab = [{:?}, {:?}]\nnested = [\"@lab\"]\n", alices[0].0.name(), alices[1].1.at());
+    let config = format!(
+        "[groups]\nlab = [{:?}, {:?}]\nnested = [\"@lab\"]\nempty = []\n",
+        alices[0].0.name(),
+        alices[1].1.at()
+    );
     bob.write(".config/ftx/config.toml", config);
     let ran = bob.run(&["push", "a", "@lab"]).done();
     assert_eq!(told(&ran, "pushed").len(), 2, "{ran:?}");
@@ -101,6 +105,8 @@ fn a_group_of_the_configuration_is_everybody_in_it() {
     let unknown = bob.run(&["push", "a", "@class"]).exits(2).failure();
     assert!(unknown.contains("no group is called class") && unknown.contains("lab"), "{unknown}");
     bob.run(&["push", "a", "@nested"]).exits(2).failure();
+    let nobody = bob.run(&["push", "a", "@empty"]).exits(2).failure();
+    assert!(nobody.contains("nobody is in the group empty") && nobody.contains("empty = ["), "{nobody}");
 }
 
 #[test]
