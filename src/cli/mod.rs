@@ -176,6 +176,7 @@ pub fn run() -> Exit {
     let done = runtime.block_on(dispatch(cli, &confined, &printer));
     // Threads that wait for standard input would keep the program from ending.
     runtime.shutdown_background();
+    printer.clear();
     match done {
         Ok(exit) => printer.end(exit),
         Err(failure) => printer.failure(&failure),

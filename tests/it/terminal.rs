@@ -1,6 +1,8 @@
 //! A person is asked: what is on the screen, and what each answer does.
 
+use crate::house::dam::Dam;
 use crate::house::home::Home;
+use crate::house::noise;
 use crate::house::process::{Process, Stream};
 use crate::house::terminal::Terminal;
 use rustix::process::Signal;
@@ -154,4 +156,30 @@ fn comparing_words_makes_both_sides_trust_each_other() {
         let peer = peers.iter().find(|peer| peer["name"] == *other.name()).expect("in the book");
         assert_eq!(peer["trust"], "trusted");
     }
+}
+
+/// What a terminal shows of this, without the escape sequences.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts
+        .fold(first, |shown, part| shown + part.trim_start_matches(|c: char| !c.is_alphabetic()).get(1..).unwrap_or(""))
+}
+
+#[test]
+fn a_bar_fits_a_narrow_terminal_and_is_gone_after_an_interruption() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("big", noise(1, 30 << 20));
+    let dam = Dam::before(node.port(), 8 << 20);
+    let mut terminal = Terminal::start_in(bob.command(&["push", "big", &dam.at(), "--connections", "1"]), 40);
+    terminal.shows("MiB of 30");
+    terminal.signal(Signal::INT);
+    assert_eq!(terminal.end(), Some(130), "{}", terminal.screen());
+    let screen = terminal.shows("kept so far");
+    for line in screen.split(['\r', '\n']).filter(|line| line.contains("MiB of 30") && line.contains('→')) {
+        assert!(plain(line).chars().count() < 40, "{:?} is too wide", plain(line));
+    }
+    let (_, after) = screen.rsplit_once("→").unwrap();
+    assert!(after.split('\n').next().unwrap().contains("\u{1b}[2K"), "the bar stays: {after:?}");
 }

@@ -8,5 +8,6 @@ pub mod log;
 pub mod printer;
 pub mod prompt;
 pub mod qr;
+mod screen;
 pub mod table;
 pub mod units;

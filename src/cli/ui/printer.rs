@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::Value;
 
+use super::screen::Screen;
 use crate::base::fault::Fault;
 use crate::base::text::{escape, is_deceptive};
 use crate::cli::outcome::{Exit, Failure};
@@ -50,7 +51,8 @@ impl Printer {
     pub fn new(format: Format, loudness: Loudness) -> Self {
         let draw = format == Format::Human && loudness > Loudness::Quiet && io::stderr().is_terminal();
         // Ten times a second: smooth to the eye, nothing to the processor.
-        let target = if draw { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let screen = || ProgressDrawTarget::term_like_with_hz(Box::new(Screen::new()), 10);
+        let target = if draw { screen() } else { ProgressDrawTarget::hidden() };
         Self { format, loudness, bars: MultiProgress::with_draw_target(target), lost: Arc::default() }
     }
 
@@ -78,6 +80,12 @@ impl Printer {
     /// Where progress bars live.
     pub(super) fn bars(&self) -> &MultiProgress {
         &self.bars
+    }
+
+    /// Takes away the bars of what has not come to its end.
+    pub fn clear(&self) {
+        // A terminal that is gone shows none.
+        let _ = self.bars.clear();
     }
 
     /// A result: a line for people, or an object for programs.
