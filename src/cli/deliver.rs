@@ -12,7 +12,7 @@ use super::handed_in;
 use super::outcome::{Exit, Failure, of_summary};
 use super::plan;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
-use super::receivers::Receiver;
+use super::receivers::{Receiver, Roll};
 use super::redial::{Again, Connecting, Redial};
 use super::report;
 use super::ui::bars;
@@ -60,15 +60,19 @@ pub struct Delivered {
 }
 
 impl<'a> Dialled<'a> {
-    /// Reaches a receiver.
+    /// Reaches a receiver; nothing where it turns out to be one that has been reached.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn reach(context: &'a Context, receiver: &'a Receiver) -> Result<Self, Failure> {
+    pub async fn reach(context: &'a Context, receiver: &'a Receiver, roll: &Roll) -> Result<Option<Self>, Failure> {
         let reached = reach_first(context, receiver).await?;
         let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
+        if !roll.is_new(peer.id(), receiver.folder.as_ref()) {
+            context.printer.note(&format!("{} is {shown} once more, and gets it once", receiver.shown));
+            return Ok(None);
+        }
         check_folder(receiver, &peer)?;
-        Ok(Self { context, receiver, reached, peer, shown })
+        Ok(Some(Self { context, receiver, reached, peer, shown }))
     }
 
     /// Sends to it, and dials it again where it is lost.
@@ -105,13 +109,18 @@ impl<'a> Dialled<'a> {
     }
 }
 
-/// Sends to one receiver, and tells how it went.
+/// Sends to one receiver, and tells how it went; nothing where it is one that gets it already.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery) -> Result<Exit, Failure> {
+pub async fn deliver(
+    context: &Context,
+    receiver: &Receiver,
+    delivery: Delivery,
+    roll: &Roll,
+) -> Result<Option<Exit>, Failure> {
     let printer = &context.printer;
-    let dialled = Dialled::reach(context, receiver).await?;
+    let Some(dialled) = Dialled::reach(context, receiver, roll).await? else { return Ok(None) };
     let (peer, shown) = (dialled.peer.clone(), dialled.shown.clone());
     let (progress, watched) = watch::channel(Progress::default());
     let transfer = TransferId::new();
@@ -136,7 +145,7 @@ pub async fn deliver(context: &Context, receiver: &Receiver, delivery: Delivery)
             None => handed_in::tell_folder(context, receiver).await,
         }
     }
-    Ok(exit)
+    Ok(Some(exit))
 }
 
 /// Only a hub has folders to push to.
@@ -228,14 +237,18 @@ async fn tell_asking(
     std::future::pending().await
 }
 
-/// Tells what would be sent to one receiver.
+/// Tells what would be sent to one receiver; nothing where it has been told.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn preview(context: &Context, receiver: &Receiver, outgoing: &Arc<Outgoing>) -> Result<Exit, Failure> {
-    let reached = reach_first(context, receiver).await?;
-    let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
-    check_folder(receiver, &peer)?;
+pub async fn preview(
+    context: &Context,
+    receiver: &Receiver,
+    outgoing: &Arc<Outgoing>,
+    roll: &Roll,
+) -> Result<Option<Exit>, Failure> {
+    let Some(dialled) = Dialled::reach(context, receiver, roll).await? else { return Ok(None) };
+    let Dialled { reached, peer, shown, .. } = dialled;
     let failed = |fault: &FlowFault| at(&peer, &shown, Failure::flow(&shown, fault));
     let wanted = receiver.folder.clone().map_or(Request::Preview, Request::PreviewTo);
     let session = reached.greeted.ask(wanted).await.map_err(|fault| failed(&fault))?;
@@ -254,5 +267,5 @@ pub async fn preview(context: &Context, receiver: &Receiver, outgoing: &Arc<Outg
     let passed = outgoing.passed();
     plan::tell(context, ("to", &shown, &peer), &preview, &passed);
     // As it would end if it were done.
-    Ok(if report::unreadable(&passed) > 0 { Exit::Partly } else { Exit::Done })
+    Ok(Some(if report::unreadable(&passed) > 0 { Exit::Partly } else { Exit::Done }))
 }

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::deliver::{Delivery, deliver, preview};
 use super::outcome::{Exit, Failure, of_all};
 use super::rate::Rate;
-use super::receivers::{self, Receiver};
+use super::receivers::{self, Receiver, Roll};
 use super::redial::Connecting;
 use super::sources::What;
 use crate::disk::source::Source;
@@ -95,26 +95,26 @@ pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure>
             .cause("it can be read once, and receivers take it at their own speed")
             .hint("save it as a file first, and send that"));
     }
-    let outgoing = Outgoing::start(source, Manner { audience, ..manner });
+    let (outgoing, roll) = (Outgoing::start(source, Manner { audience, ..manner }), Arc::new(Roll::default()));
     // One of several that fails is told at once; a single one by how the command ends.
-    let told = |receiver: &Receiver, ended: Result<Exit, Failure>| {
+    let told = |receiver: &Receiver, ended: Result<Option<Exit>, Failure>| {
         if let (Err(failure), Audience::Several) = (&ended, audience) {
             receivers::failed(context, receiver, failure);
         }
-        ended
+        ended.transpose()
     };
     if dry_run {
         let mut ended = Vec::new();
         for receiver in &receivers {
-            ended.push(told(receiver, preview(context, receiver, &outgoing).await));
+            ended.extend(told(receiver, preview(context, receiver, &outgoing, &roll).await));
         }
-        return together(context, ended);
+        return together(context, audience, ended);
     }
     let mut deliveries = JoinSet::new();
     for receiver in receivers {
-        let (context, outgoing) = (context.clone(), outgoing.clone());
+        let (context, outgoing, roll) = (context.clone(), outgoing.clone(), roll.clone());
         deliveries.spawn(async move {
-            let delivered = deliver(&context, &receiver, Delivery { outgoing, connecting }).await;
+            let delivered = deliver(&context, &receiver, Delivery { outgoing, connecting }, &roll).await;
             (receiver, delivered)
         });
     }
@@ -122,15 +122,15 @@ pub async fn run(context: &Arc<Context>, command: Push) -> Result<Exit, Failure>
     while let Some(delivered) = deliveries.join_next().await {
         let lost = |_| Failure::new(Exit::Other, "a task of this program ended unexpectedly");
         let (receiver, delivered) = delivered.map_err(lost)?;
-        ended.push(told(&receiver, delivered));
+        ended.extend(told(&receiver, delivered));
     }
-    together(context, ended)
+    together(context, audience, ended)
 }
 
 /// How the command ends: with several receivers, done if all are, partly if some are.
-fn together(context: &Context, mut ended: Vec<Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    if ended.len() == 1 {
-        return ended.remove(0);
+fn together(context: &Context, audience: Audience, ended: Vec<Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    if audience == Audience::One {
+        return ended.into_iter().next().unwrap_or(Ok(Exit::Done));
     }
     if context.stop.is_stopped() {
         return Ok(Exit::Interrupted);

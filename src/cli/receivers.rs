@@ -1,10 +1,13 @@
 //! To whom something is sent: one peer, several, a group, or everybody who is here.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::json;
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
 use crate::base::book::Trust;
+use crate::base::id::PeerId;
 use crate::base::path::RelPath;
 use crate::base::target::{PeerRef, Target};
 use crate::find::survey;
@@ -72,7 +75,24 @@ fn usage(text: &str) -> Failure {
     Failure::new(Exit::Usage, text).hint("for example: ftx push notes.pdf alice-laptop,bob-desktop")
 }
 
-/// Everybody who is meant, each once.
+/// Who has been reached: one machine can be named in more than one way, and gets it once.
+#[derive(Debug, Default)]
+pub struct Roll(Mutex<Vec<(PeerId, Option<RelPath>)>>);
+
+impl Roll {
+    /// Whether a receiver that turns out to be this peer is the first that does.
+    pub fn is_new(&self, peer: PeerId, folder: Option<&RelPath>) -> bool {
+        let mut reached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = (peer, folder.cloned());
+        let new = !reached.contains(&one);
+        if new {
+            reached.push(one);
+        }
+        new
+    }
+}
+
+/// Everybody who is meant, each once as far as names tell.
 ///
 /// # Errors
 /// A group that is not in the configuration, or that nobody is in; nobody here.

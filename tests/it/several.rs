@@ -87,6 +87,30 @@ fn who_cannot_be_reached_or_says_no_keeps_it_from_nobody_else() {
 }
 
 #[test]
+fn a_machine_that_is_named_in_two_ways_gets_it_once() {
+    let (bob, alices) = (Home::new("bob"), nodes(2));
+    bob.write("a", "a");
+    let (alice, node) = &alices[0];
+    let by_name = format!("{},{}~{}", alice.name(), alice.name().to_uppercase(), node.short());
+    let names = format!("{by_name},{},[localhost:{}]", node.at(), node.port());
+    for to in [names.clone(), format!("{names},{}", alices[1].1.at())] {
+        for flags in [&["-n"][..], &[]] {
+            let ran = bob.run(&[&["push", "a", &to], flags].concat()).done();
+            let mut ids: Vec<_> = ran.objects().into_iter().filter(|object| !object["peer"].is_null()).collect();
+            ids.retain(|object| object["event"] == "pushed" || object["event"] == "would_move");
+            let times = ids.iter().filter(|object| object["peer"]["id"] == node.up["id"]).count();
+            assert_eq!((times, ids.len()), (1, 1 + usize::from(to != names)), "{to}: {ran:?}");
+        }
+        let ran = bob.run_plain(&["push", "a", &to]).done();
+        assert_eq!(ran.out.matches(&format!(" at {}:", alice.name())).count(), 1, "{to}: {ran:?}");
+    }
+    assert_eq!(alice.tree("inbox"), ["a"]);
+    // It cannot be reached under one of them: that is somebody else, as far as anybody knows.
+    let ran = bob.run(&["push", "a", &format!("{},{}", node.at(), nobody())]).exits(8);
+    assert_eq!((told(&ran, "pushed").len(), told(&ran, "failed").len()), (1, 1), "{ran:?}");
+}
+
+#[test]
 fn a_group_of_the_configuration_is_everybody_in_it() {
     let (bob, alices) = (Home::new("bob"), nodes(3));
     bob.write("a", "a");

@@ -17,7 +17,7 @@ use crate::base::text::PeerText;
 use crate::cli::context::Context;
 use crate::cli::deliver::{Delivered, Delivery, Dialled};
 use crate::cli::outcome::{Exit, Failure, of_summary};
-use crate::cli::receivers::{self, Receiver, To};
+use crate::cli::receivers::{self, Receiver, Roll, To};
 use crate::cli::redial::Connecting;
 use crate::cli::report;
 use crate::flow::outgoing::{Audience, Manner, Outgoing};
@@ -60,6 +60,7 @@ struct Parcel {
     context: Arc<Context>,
     paths: Arc<[RelPath]>,
     outgoing: Arc<Outgoing>,
+    roll: Arc<Roll>,
     told: mpsc::Sender<Answer>,
 }
 
@@ -106,6 +107,7 @@ impl Messenger {
             context: Arc::new(context),
             paths: paths.into(),
             outgoing: Outgoing::start(source, manner),
+            roll: Arc::default(),
             told,
         };
         // Tasks of their own: each receiver is told where the sending stops half-way.
@@ -127,15 +129,17 @@ impl Messenger {
 impl Parcel {
     async fn deliver(&self, receiver: &Receiver) {
         let answer = match self.carry(receiver).await {
-            Ok(answer) => answer,
+            Ok(Some(answer)) => answer,
+            Ok(None) => return,
             Err(failure) => failed(receiver.shown.clone(), &failure),
         };
         // Whoever asked may have gone.
         let _ = self.told.send(answer).await;
     }
 
-    async fn carry(&self, receiver: &Receiver) -> Result<Answer, Failure> {
-        let dialled = Dialled::reach(&self.context, receiver).await?;
+    /// Nothing is told of a receiver that is one that gets it already.
+    async fn carry(&self, receiver: &Receiver) -> Result<Option<Answer>, Failure> {
+        let Some(dialled) = Dialled::reach(&self.context, receiver, &self.roll).await? else { return Ok(None) };
         let member = self.hub.register.read(|records| records.member(&dialled.peer.id()));
         let guest = Guest::new(&dialled.peer, member.map(|member| member.account));
         let (progress, watched) = watch::channel(Progress::default());
@@ -152,13 +156,13 @@ impl Parcel {
         let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
         let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
         let good = sent.summary.each().filter(|(entry, outcome)| entry.has_bytes() && outcome.is_good());
-        Ok(Answer::Sent {
+        Ok(Some(Answer::Sent {
             receiver: receiver.shown.clone().into(),
             code: exit as u8,
             failed: (exit != Exit::Done).then(|| verdict.into()),
             files: good.count() as u64,
             bytes: sent.summary.bytes_moved,
-        })
+        }))
     }
 
     /// Tells how far it is. Never ends.
