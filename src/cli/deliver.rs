@@ -1,6 +1,7 @@
 //! Sending to one receiver: reached, sent, dialled again where it is lost, told.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -200,9 +201,9 @@ async fn attempt(
     begun: &Begun,
 ) -> Result<Sent, FlowFault> {
     let further = delivery.connecting.further(context, &reached);
-    let (shown, trust) = (reached.shown, reached.trust);
+    let (shown, trust, address) = (reached.shown, reached.trust, reached.address);
     let session = reached.greeted.ask(receiver.folder.clone().map_or(Request::Push, Request::PushTo)).await?;
-    let met = (trust, session.peer.clone(), session.words.clone());
+    let met = (trust, (session.peer.clone(), address), session.words.clone());
     let told = tell_asking(context, progress.subscribe(), &shown, met, begun);
     let outgoing = delivery.outgoing.clone();
     tokio::select! {
@@ -212,26 +213,27 @@ async fn attempt(
 }
 
 /// Says that a person is being asked, and the key words to compare, also where nobody is asked and the peer is
-/// a stranger; the time taken counts from the answer on. Never ends.
+/// a stranger. Both sides have met once it is accepted, and the time taken counts from then on. Never ends.
 async fn tell_asking(
     context: &Context,
     mut progress: watch::Receiver<Progress>,
     shown: &str,
-    (trust, peer, words): (Trust, Peer, KeyWords),
+    (trust, (peer, address), words): (Trust, (Peer, SocketAddr), KeyWords),
     begun: &Begun,
 ) -> Infallible {
     let asking = |p: &Progress| matches!(p.stage, Stage::Asking | Stage::Moving | Stage::Settling);
     let Ok(stage) = progress.wait_for(asking).await.map(|p| p.stage) else { return std::future::pending().await };
     if stage != Stage::Asking {
-        tell_first_contact(context, trust, &peer, &words);
+        tell_first_contact(context, trust, (&peer, address), &words);
     } else {
         context.printer.note(&format!("waiting for {shown} to accept"));
         // Whatever we think of it, it may be asked to compare them.
-        context.printer.note(&format!("  key words: {words}   (if {shown} is shown any, they must be the same four)"));
+        context.printer.note(&report::key_words(&words, &peer));
         let who = report::peer(&peer);
         context.printer.object(|| json!({ "event": "asking", "peer": who, "key_words": words.to_string() }));
         if progress.wait_for(|p| p.stage > Stage::Asking).await.is_ok() {
             begun.again();
+            note_met(context, &peer, address);
         }
     }
     std::future::pending().await

@@ -92,7 +92,7 @@ async fn at_a_peer(context: &Context, reached: Reached, target: &Target, command
     let listed = async {
         let session = greeted.ask(Request::List(target.path.clone())).await?;
         if context.printer.format() == Format::Human {
-            tell_first_contact(context, trust, &session.peer, &session.words);
+            tell_first_contact(context, trust, (&session.peer, address), &session.words);
         }
         list::hear(session).await
     };

@@ -193,7 +193,7 @@ async fn attempt(
     // Nothing else may come than what was asked for.
     let tops = (!paths.is_empty()).then(|| paths.iter().map(RelPath::file_name).collect());
     let session = reached.greeted.ask(Request::Pull(paths.to_vec())).await?;
-    tell_first_contact(context, reached.trust, &session.peer, &session.words);
+    tell_first_contact(context, reached.trust, (&session.peer, reached.address), &session.words);
     let consent = Consent::Given { root: root.clone(), tops };
     receive(session, consent, further, manner.limit.clone(), progress.clone(), context.stop.clone()).await
 }

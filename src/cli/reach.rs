@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::context::Context;
 use super::outcome::{Exit, Failure};
-use super::report::first_contact;
+use super::report::{self, first_contact};
 use super::ui::units;
 use crate::base::book::{Acquaintance, Book, Trust, fold};
 use crate::base::id::{PeerId, Role};
@@ -136,21 +136,20 @@ fn known(book: &Book, peer: &PeerRef) -> Vec<PeerId> {
     }
 }
 
-/// Tells the key words of a first contact, which are on the other side's screen, too. A hub shows none: it is
-/// trusted by the code that one joins with.
-pub fn tell_first_contact(context: &Context, trust: Trust, peer: &Peer, words: &KeyWords) {
+/// Tells the key words of a first contact, and notes the peer as met: by then the other side has met us, too,
+/// whatever becomes of what is asked, and shows no words next time. A hub shows none: it is trusted by the
+/// code that one joins with.
+pub fn tell_first_contact(context: &Context, trust: Trust, (peer, address): (&Peer, SocketAddr), words: &KeyWords) {
     if trust != Trust::Stranger || peer.role == Role::Hub {
         return;
     }
-    let who = format!("{}~{}", peer.name, peer.id().short());
-    context.printer.note(&format!("first contact with {who}"));
-    context
-        .printer
-        .note(&format!("  key words: {words}   (the same four are on its screen, or somebody is in between)"));
+    note_met(context, peer, address);
+    context.printer.note(&format!("first contact with {}~{}", peer.name, peer.id().short()));
+    context.printer.note(&report::key_words(words, peer));
     context.printer.object(|| first_contact(peer, words));
 }
 
-/// Notes in the book that a peer was met, once something came of it.
+/// Notes in the book that a peer was met: its key, and where it is.
 pub fn note_met(context: &Context, peer: &Peer, address: SocketAddr) {
     let noted = context.state.change_book(|book| book.meet(peer.id(), peer.name.clone(), Some(address), now()));
     if let Err(fault) = noted {

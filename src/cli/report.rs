@@ -30,6 +30,12 @@ pub fn first_contact(with: &Peer, words: &KeyWords) -> Value {
     json!({ "event": "first_contact", "peer": peer(with), "key_words": words.to_string() })
 }
 
+/// The words of a session, to be compared. Whether they are on the other screen as well nobody knows here: it
+/// may have met us before, or nobody sits at it.
+pub fn key_words(words: &KeyWords, with: &Peer) -> String {
+    format!("  key words: {words}   (if {} is shown any, they must be the same four)", with.name)
+}
+
 /// What is offered, a line each top entry, as a person wants to see it before saying yes.
 pub fn offer(entries: &Entries) -> Vec<String> {
     let mut lines = Vec::new();

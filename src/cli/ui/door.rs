@@ -108,8 +108,7 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
         Event::Met { peer, words } => {
             printer.object(|| report::first_contact(&peer, &words));
             printer.line(&format!("first contact with {}", shown(&peer)));
-            printer
-                .line(&format!("  key words: {words}   (the same four are on its screen, or somebody is in between)"));
+            printer.line(&report::key_words(&words, &peer));
         }
         Event::Moving { peer, way, progress } => {
             let arrow = if way == Way::In { "←" } else { "→" };

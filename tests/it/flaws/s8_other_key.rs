@@ -74,6 +74,33 @@ fn s8_a_first_contact_shows_the_same_four_words_on_both_sides_also_where_nobody_
     assert_eq!(node.events("first_contact").len(), 3);
 }
 
+/// Whom the other side has met, it shows no words any more: words on one screen alone are a false alarm.
+#[cfg(unix)]
+#[test]
+fn s8_a_first_contact_is_one_whatever_becomes_of_the_transfer() {
+    use crate::house::dam::Dam;
+    use crate::house::process::Stream;
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("big", crate::house::noise(1, 20 << 20));
+    let dam = Dam::before(node.port(), 4 << 20);
+    let pushing = bob.start(&["push", "big", &dam.at(), "--retry", "0"]);
+    pushing.wait_for(Stream::Out, "first contact", |line| line.contains("first_contact").then_some(()));
+    pushing.kill();
+    let again = bob.run(&["push", "big", &node.at()]).done();
+    assert!(!again.out.contains("first_contact"), "{again:?}");
+    assert_eq!(node.events("first_contact").len(), 1);
+    // Who shares nothing has been met all the same, and its key is the one from now on.
+    let carol = Home::new("carol");
+    let pull = |code| carol.run(&["pull", &node.at()]).exits(code);
+    let (first, second) = (words_of(&pull(1)), pull(1));
+    assert!(first.split(' ').count() == 4 && second.out.is_empty(), "{second:?}");
+    let posing = Home::named(alice.name());
+    let posing_node = posing.up_for_all();
+    let told = carol.run(&["pull", &posing_node.at()]).exits(6).failure();
+    assert!(told.contains("another key"), "{told}");
+}
+
 #[test]
 fn s8_kde_connect_cve_2025_32900_a_known_peer_that_takes_on_anothers_name_is_refused_on_both_sides() {
     let (alice, bob, mallory) = (Home::new("alice"), Home::new("bob"), Home::new("mallory"));
