@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::handed_in;
 use super::outcome::{Exit, Failure, of_summary};
-use super::plan;
+use super::plan::{self, Way};
 use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::receivers::{Receiver, Roll};
 use super::redial::{Again, Connecting, Redial};
@@ -96,7 +96,7 @@ impl<'a> Dialled<'a> {
                 Err(fault) => fault,
             };
             if !delivery.outgoing.is_repeatable() {
-                break Err(Failure::flow(&shown, &fault));
+                break Err(Failure::flow(&shown, &fault).of_a_pipe());
             }
             match redial.again(&fault, &shown, progress).await {
                 Ok(again) => reached = again,
@@ -267,7 +267,7 @@ pub async fn preview(
         asked => asked.map_err(|fault| failed(&fault))?,
     };
     let passed = outgoing.passed();
-    plan::tell(context, ("to", &shown, &peer), &preview, &passed);
+    plan::tell(context, Way::To, (&shown, &peer), &preview, &passed);
     // As it would end if it were done.
     Ok(Some(if report::unreadable(&passed) > 0 { Exit::Partly } else { Exit::Done }))
 }

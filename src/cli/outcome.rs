@@ -89,6 +89,9 @@ impl Exit {
     }
 }
 
+/// What to do about a transfer that was cut off.
+const GO_ON: &str = "type the same again to go on where it stopped";
+
 /// A failed command: what failed, the likely cause, what to type next.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -148,7 +151,7 @@ impl Failure {
             FlowFault::Lost(FrameFault::Silent(after)) => {
                 Self::new(Exit::TimedOut, format!("{peer} said nothing for {} s", after.as_secs()))
                     .cause("it is asleep, or the network dropped")
-                    .hint("type the same again to go on where it stopped")
+                    .hint(GO_ON)
             }
             FlowFault::Lost(FrameFault::TooLong(_) | FrameFault::Malformed) => {
                 Self::new(Exit::Other, format!("{peer} said something that is not this protocol: {fault}"))
@@ -156,7 +159,7 @@ impl Failure {
             }
             FlowFault::Lost(lost) => Self::new(Exit::Unreachable, format!("the connection to {peer} was lost: {lost}"))
                 .cause("it was stopped, or the network dropped")
-                .hint("type the same again to go on where it stopped"),
+                .hint(GO_ON),
             FlowFault::Version { .. } => {
                 Self::new(Exit::Version, format!("{peer} and this machine do not understand each other: {fault}"))
                     .cause("one of the two is too old")
@@ -201,9 +204,15 @@ impl Failure {
             FaultKind::Integrity => failure
                 .cause("bytes changed on the way or on a disk")
                 .hint("type the same again; nothing wrong was kept"),
-            FaultKind::Interrupted => failure.hint("type the same again to go on where it stopped"),
+            FaultKind::Interrupted => failure.hint(GO_ON),
             _ => failure,
         }
+    }
+
+    /// As it is to be told where a pipe was sent: it cannot be read again.
+    #[must_use]
+    pub fn of_a_pipe(self) -> Self {
+        if self.hint == GO_ON { self.hint("type the same again; what comes from a pipe starts over") } else { self }
     }
 
     /// As it is to be told where `hub`, as shown, is a hub: what is permitted there depends on the

@@ -3,15 +3,31 @@
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::report;
 use super::ui::units::{bytes, count};
-use crate::base::manifest::{Entry, Have};
+use crate::base::manifest::{Entry, EntryKind, Have};
 use crate::disk::source::Passed;
 use crate::flow::greet::Peer;
 use crate::flow::preview::Preview;
 
+/// Which way it would move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To a peer.
+    To,
+    /// From a peer.
+    From,
+}
+
+impl Way {
+    fn verb(self) -> &'static str {
+        if self == Self::To { "send" } else { "fetch" }
+    }
+}
+
 /// Tells it, a line each file that would move.
-pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview: &Preview, passed: &[Passed]) {
-    let printer = &context.printer;
+pub fn tell(context: &Context, way: Way, (shown, peer): (&str, &Peer), preview: &Preview, passed: &[Passed]) {
+    let (printer, verb, pipe) = (&context.printer, way.verb(), report::size(&preview.entries).is_none());
     let (mut files, mut moving, mut there, mut compared, mut skipped) = (0, 0, 0, 0, 0);
     for (place, entry) in preview.entries.iter().enumerate().filter(|(_, entry)| entry.has_bytes()) {
         let plan = Plan::of(entry, preview.haves.get(place));
@@ -28,17 +44,19 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
             Plan::There | Plan::Skipped => continue,
             Plan::Compared => format!("would compare {}", entry.path),
             Plan::Moves(missing) if missing < entry.size() => {
-                format!("would send the rest of {} ({} of {})", entry.path, bytes(missing), bytes(entry.size()))
+                format!("would {verb} the rest of {} ({} of {})", entry.path, bytes(missing), bytes(entry.size()))
             }
-            Plan::Moves(missing) => format!("would send {} ({})", entry.path, bytes(missing)),
+            Plan::Moves(missing) => {
+                format!("would {verb} {} ({})", entry.path, report::amount(missing, entry.kind == EntryKind::Stream))
+            }
         };
-        printer.result(&line, || plan.object(entry));
+        printer.result(&line, || plan.object(verb, entry));
     }
     for left_out in passed.iter().filter_map(Passed::left_out).chain(&preview.left_out) {
-        printer.note(&format!("  would not send {left_out}"));
+        printer.note(&format!("  would not {verb} {left_out}"));
     }
-    super::report::left_out(printer, passed);
-    let mut parts = vec![format!("{} ({})", count(files, "file", "files"), bytes(moving))];
+    report::left_out(printer, passed);
+    let mut parts = vec![format!("{} ({})", count(files, "file", "files"), report::amount(moving, pipe))];
     if there > 0 {
         parts.push(format!("{there} already there (same size and time)"));
     }
@@ -48,12 +66,13 @@ pub fn tell(context: &Context, (way, shown, peer): (&str, &str, &Peer), preview:
     if skipped > 0 {
         parts.push(format!("{skipped} skipped (something else has their name, and stays)"));
     }
-    printer.result(&format!("would move {way} {shown}: {}", parts.join(", ")), || {
+    let where_to = if way == Way::To { "to" } else { "from" };
+    printer.result(&format!("would move {where_to} {shown}: {}", parts.join(", ")), || {
         json!({
             "event": "would_move",
-            "peer": super::report::peer(peer),
+            "peer": report::peer(peer),
             "files": files,
-            "bytes": moving,
+            "bytes": (!pipe).then_some(moving),
             "unchanged": there,
             "compared": compared,
             "skipped": skipped,
@@ -81,12 +100,14 @@ impl Plan {
         }
     }
 
-    fn object(self, entry: &Entry) -> Value {
+    fn object(self, verb: &str, entry: &Entry) -> Value {
+        let known = |bytes: u64| (entry.kind != EntryKind::Stream).then_some(bytes);
+        let (path, size) = (entry.path.as_str(), known(entry.size()));
         match self {
             Self::Moves(missing) => {
-                json!({ "event": "would_send", "path": entry.path.as_str(), "size": entry.size(), "bytes": missing })
+                json!({ "event": format!("would_{verb}"), "path": path, "size": size, "bytes": known(missing) })
             }
-            _ => json!({ "event": "would_compare", "path": entry.path.as_str(), "size": entry.size() }),
+            _ => json!({ "event": "would_compare", "path": path, "size": size }),
         }
     }
 }

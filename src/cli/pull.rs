@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::config::ConflictFlag;
 use super::context::Context;
 use super::outcome::{Exit, Failure, of_all, of_summary};
-use super::plan;
+use super::plan::{self, Way};
 use super::rate::Rate;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::redial::{Again, Connecting, Redial};
@@ -211,7 +211,7 @@ async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Opti
         looked = preview::pull(session, root) => looked.map_err(failed)?,
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
-    plan::tell(context, ("from", &shown, &peer), &looked, &[]);
+    plan::tell(context, Way::From, (&shown, &peer), &looked, &[]);
     Ok(())
 }
 

@@ -36,6 +36,20 @@ pub fn key_words(words: &KeyWords, with: &Peer) -> String {
     format!("  key words: {words}   (if {} is shown any, they must be the same four)", with.name)
 }
 
+/// Bytes of all of them; nothing where a pipe is among them, whose size shows at its end.
+pub fn size(entries: &Entries) -> Option<u64> {
+    (!entries.iter().any(|entry| entry.kind == EntryKind::Stream)).then(|| entries.bytes())
+}
+
+/// So many bytes for people; with a pipe among them, as far as that can be said.
+pub fn amount(known: u64, pipe: bool) -> String {
+    match (pipe, known) {
+        (false, known) => bytes(known),
+        (true, 0) => "size not known yet".to_owned(),
+        (true, known) => format!("{} and a pipe", bytes(known)),
+    }
+}
+
 /// What is offered, a line each top entry, as a person wants to see it before saying yes.
 pub fn offer(entries: &Entries) -> Vec<String> {
     let mut lines = Vec::new();
@@ -58,8 +72,7 @@ pub fn offer(entries: &Entries) -> Vec<String> {
                 format!("{top}/  ({}, {})", count(*files, "file", "files"), bytes(*size))
             }
             EntryKind::Directory => format!("{}/  ({}, {})", entry.path, count(*files, "file", "files"), bytes(*size)),
-            EntryKind::Stream => format!("{}  (size not known yet)", entry.path),
-            _ => format!("{}  ({})", entry.path, bytes(*size)),
+            _ => format!("{}  ({})", entry.path, amount(*size, entry.kind == EntryKind::Stream)),
         });
     }
     if tops.len() > NAMED {
@@ -268,7 +281,7 @@ pub fn finished(
     if summary.entries.len() > TOGETHER {
         for (entry, outcome) in summary.each() {
             printer.object(|| {
-                let mut object = entry_object(entry, outcome);
+                let mut object = entry_object(summary, entry, outcome);
                 object["event"] = json!("entry");
                 object["transfer"] = json!(summary.transfer.to_string());
                 object
@@ -281,7 +294,7 @@ pub fn finished(
 /// A finished transfer for programs.
 fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: Duration) -> Value {
     let together = summary.entries.len() <= TOGETHER;
-    let entries = summary.each().filter(|_| together).map(|(entry, outcome)| entry_object(entry, outcome));
+    let entries = summary.each().filter(|_| together).map(|(entry, outcome)| entry_object(summary, entry, outcome));
     let entries: Vec<Value> = entries.collect();
     let unchecked = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Skipped);
     let all_checked = !summary.outcomes.iter().any(unchecked);
@@ -316,13 +329,18 @@ fn changed(entry: &Entry) -> String {
     format!("{} has changed since the last try: all of it was sent again", entry.path)
 }
 
-fn entry_object(entry: &Entry, outcome: &Outcome) -> Value {
+fn entry_object(summary: &Summary, entry: &Entry, outcome: &Outcome) -> Value {
     let kind = match entry.kind {
         EntryKind::Directory => "folder",
         EntryKind::File { .. } | EntryKind::Stream => "file",
         EntryKind::Link { .. } => "link",
     };
-    let mut object = json!({ "path": entry.path.as_str(), "kind": kind, "size": entry.size() });
+    let size = match entry.kind {
+        // All that there is of bytes, where it came alone; else nobody has counted it apart.
+        EntryKind::Stream => (outcome.is_good() && summary.entries.len() == 1).then_some(summary.bytes_total),
+        _ => Some(entry.size()),
+    };
+    let mut object = json!({ "path": entry.path.as_str(), "kind": kind, "size": size });
     let (word, more) = match outcome {
         Outcome::Placed => ("placed", Value::Null),
         Outcome::PlacedAs(path) => ("placed_as", json!(path.as_str())),

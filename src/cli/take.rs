@@ -21,7 +21,7 @@ use super::redial::{Again, Connecting, Redial};
 use super::report;
 use super::seek::{Proven, prove, seek};
 use super::ui::printer::Printer;
-use super::ui::units::{bytes, count};
+use super::ui::units::count;
 use super::ui::{bars, prompt};
 use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
@@ -249,12 +249,14 @@ fn shown_first(printer: &Printer, peer: &Peer, root: &Root, told: &Arc<AtomicBoo
         if !told.swap(true, Ordering::Relaxed) {
             let (entries, into) = (&proposal.entries, root.shown().display().to_string());
             let files = entries.iter().filter(|entry| entry.has_bytes()).count();
-            let what = format!("{}, {}", count(files, "file", "files"), bytes(entries.bytes()));
+            let size = report::size(entries);
+            let amount = report::amount(entries.bytes(), size.is_none());
+            let what = format!("{}, {amount}", count(files, "file", "files"));
             printer.note(&format!("{} gives {what}, into {into}:", peer.name));
             report::offer(entries).iter().for_each(|line| printer.note(&format!("    {line}")));
             printer.object(|| {
-                let (peer, bytes) = (report::peer(&peer), entries.bytes());
-                json!({ "event": "offered", "peer": peer, "files": files, "bytes": bytes, "into": into })
+                let peer = report::peer(&peer);
+                json!({ "event": "offered", "peer": peer, "files": files, "bytes": size, "into": into })
             });
         }
         Box::pin(async move { Verdict::Accept(root) })

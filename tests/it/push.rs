@@ -115,8 +115,37 @@ fn standard_input_arrives_under_the_name_given() {
     command.arg("--json");
     let pushed = Process::start_with_input(command, &bytes).end().done().last();
     assert!(alice.read("inbox/school.sql") == bytes);
-    assert_eq!(pushed["bytes_moved"], bytes.len());
+    assert_eq!((&pushed["bytes_moved"], &pushed["entries"][0]["size"]), (&bytes.len().into(), &bytes.len().into()));
     assert_eq!(alice.tree("inbox"), ["school.sql"]);
+}
+
+#[test]
+fn nobody_knows_how_long_a_pipe_is_before_its_end_nor_where_it_stopped() {
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let ran = bob.run_plain(&["push", "-n", "-", &node.at()]).done();
+    assert!(ran.out.starts_with("would send stdin (size not known yet)\n") && !ran.out.contains("0 B"), "{ran:?}");
+    let told = bob.run(&["push", "-n", "-", &node.at()]).done().objects();
+    assert!(told.iter().all(|object| object["bytes"].is_null() && object["size"].is_null()), "{told:?}");
+    // With others nobody has counted it apart.
+    bob.write("a", "a");
+    let pushed = bob.run(&["push", "a", "-", &node.at()]).done().last();
+    let sizes: Vec<_> = pushed["entries"].as_array().unwrap().iter().map(|entry| entry["size"].clone()).collect();
+    assert_eq!(sizes, [1.into(), serde_json::Value::Null]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_is_cut_off_is_said_to_start_over() {
+    use crate::house::proxy::{Mishap, Proxy, Trouble, Way};
+    let (bob, alice) = bob_and_alice();
+    let node = alice.up_for_all();
+    let cut = Trouble { way: Way::There, after: 4 << 20, what: Mishap::Cut };
+    let proxy = Proxy::to(node.port(), vec![cut]);
+    let mut command = bob.command(&["push", "-", &proxy.at(), "--connections", "1"]);
+    command.arg("--json");
+    let told = Process::start_with_input(command, &noise(6, 20 << 20)).end().exits(4).failure();
+    assert!(told.contains("starts over") && !told.contains("where it stopped"), "{told}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::bars;
 use super::printer::Printer;
 use super::prompt::Keyboard;
-use super::units::{bytes, count};
+use super::units::count;
 use crate::base::book::Trust;
 use crate::base::fault::FaultKind;
 use crate::cli::report;
@@ -160,7 +160,7 @@ fn offer_question(offered: Offered) -> Question {
             "{who} ({}) offers {}, {}, into {into}:",
             trust.as_str(),
             count(files, "file", "files"),
-            bytes(entries.bytes())
+            report::amount(entries.bytes(), report::size(&entries).is_none())
         ),
     ];
     lines.extend(report::offer(&entries).into_iter().map(|line| format!("    {line}")));
@@ -197,7 +197,7 @@ fn offer_object(offered: &Offered) -> serde_json::Value {
         "peer": report::peer(&offered.peer),
         "trust": offered.trust.as_str(),
         "key_words": offered.words.to_string(),
-        "bytes": offered.entries.bytes(),
+        "bytes": report::size(&offered.entries),
         "files": offered.entries.iter().filter(|entry| entry.has_bytes()).count(),
     })
 }
