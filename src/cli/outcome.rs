@@ -8,6 +8,7 @@ use crate::base::event::Summary;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Outcome;
 use crate::flow::fault::FlowFault;
+use crate::node::policy::{GONE, NOBODY};
 use crate::wire::frame::FrameFault;
 
 /// The exit codes, written down in `ftx(1)`.
@@ -177,9 +178,13 @@ impl Failure {
     fn declined(peer: &str, kind: FaultKind, reason: &str) -> Self {
         let failure = Self::new(Exit::of(kind), format!("{peer} did not accept it: {reason}"));
         match kind {
-            FaultKind::Declined => failure.hint(format!(
-                "have {peer} run ftx up at a terminal and say yes, or compare key words with: ftx trust {peer}"
-            )),
+            FaultKind::Declined if reason.contains(NOBODY) => {
+                failure.hint(format!("have somebody run ftx up at a terminal of {peer} and say yes"))
+            }
+            FaultKind::Declined => failure.hint("ask its owner; once it is welcome there, type the same again"),
+            FaultKind::Disk if reason.contains(GONE) => {
+                failure.hint("have its owner make that folder again, or name another, and start ftx up again")
+            }
             FaultKind::Identity => failure.cause("your key is not the one they know, or they blocked you"),
             FaultKind::Disk => failure.cause("its disk is full").hint("have them make room, then type the same again"),
             FaultKind::Busy | FaultKind::TimedOut => failure.hint("try again in a moment"),
@@ -200,7 +205,9 @@ impl Failure {
                 failure.cause("the disk there is full or not writable").hint("type the same again once there is room")
             }
             FaultKind::NotJoined => failure.hint(format!("ftx join {peer}")),
-            FaultKind::NotPermitted => failure.hint("compare key words with: ftx trust PEER, on both machines"),
+            FaultKind::NotPermitted => {
+                failure.hint(format!("compare key words with somebody at {peer}: ftx trust {peer}"))
+            }
             FaultKind::Integrity => failure
                 .cause("bytes changed on the way or on a disk")
                 .hint("type the same again; nothing wrong was kept"),

@@ -67,6 +67,16 @@ pub struct Pull {
 pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     let conflict = context.config.conflict(command.on_conflict);
     let manner = Manner { connecting: command.connecting, limit: Rate::limit(command.limit) };
+    let unclear = command.args.last().filter(|last| command.args.len() > 1 && command.to.is_none() && is_word(last));
+    let unclear = unclear.cloned();
+    // The last word may have been meant as a folder that is not there.
+    let or_folder = |peer: &PeerRef, failure: Failure| match &unclear {
+        Some(last) if failure.exit == Exit::NotFound && *last == peer.to_string() => {
+            let hint = format!("{}; if a folder is meant: ./{last}", failure.hint);
+            failure.hint(hint)
+        }
+        _ => failure,
+    };
     let (wanted, folder) = understand(command.args, command.to)?;
     let opening = |error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
     if command.dry_run {
@@ -75,7 +85,7 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
             root => Some(root.map_err(opening)?.on_conflict(conflict)),
         };
         for (peer, paths) in wanted {
-            look(context, &peer, paths, root.as_ref()).await?;
+            look(context, &peer, paths, root.as_ref()).await.map_err(|failure| or_folder(&peer, failure))?;
         }
         return Ok(Exit::Done);
     }
@@ -83,7 +93,8 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     root.check_writable().map_err(|fault| Failure::local(&fault))?;
     let (several, mut exits) = (wanted.len() > 1, Vec::new());
     for (peer, paths) in wanted {
-        exits.push(match from_one(context, &peer, paths, root.clone(), &manner).await {
+        let fetched = from_one(context, &peer, paths, root.clone(), &manner).await;
+        exits.push(match fetched.map_err(|failure| or_folder(&peer, failure)) {
             // What one of several does not give does not keep the others from giving.
             Err(failure) if several && failure.exit != Exit::Interrupted => context.printer.failure(&failure),
             ended => ended?,
@@ -125,6 +136,11 @@ fn understand(mut targets: Vec<String>, to: Option<PathBuf>) -> Result<(Wanted, 
 fn is_folder(text: &str) -> bool {
     let looks = text.starts_with(['.', '/', '~']) || Path::new(text).is_absolute();
     looks || (!text.contains(':') && Path::new(text).is_dir())
+}
+
+/// Whether it is a name and nothing else: of a peer, or of a folder.
+fn is_word(text: &str) -> bool {
+    !text.contains([':', '~', '/'])
 }
 
 /// Fetches from one peer, and tells how it went.

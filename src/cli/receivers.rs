@@ -54,12 +54,15 @@ impl To {
     /// # Errors
     /// Where one of them makes no sense.
     pub fn named(text: &str) -> Result<Self, Failure> {
-        text.split(',').filter(|one| !one.is_empty()).map(one_named).collect::<Result<Vec<_>, _>>().and_then(|named| {
-            match named.is_empty() {
+        text.split(',')
+            .map(str::trim)
+            .filter(|one| !one.is_empty())
+            .map(one_named)
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|named| match named.is_empty() {
                 true => Err(usage("no receiver is named")),
                 false => Ok(Self::Named(named)),
-            }
-        })
+            })
     }
 }
 
@@ -132,7 +135,7 @@ fn group(context: &Context, name: &str) -> Result<Vec<Receiver>, Failure> {
         let text = format!("nobody is in the group {name}; nothing was sent");
         return Err(Failure::new(Exit::Usage, text).hint(hint()));
     }
-    let receiver = |member: &String| match one_named(member)? {
+    let receiver = |member: &String| match one_named(member.trim())? {
         Named::Peer(target) => Ok(Receiver::of(target)),
         Named::Group(_) => Err(usage(&format!("@{name} has a group in it: {member}"))),
     };
@@ -178,9 +181,10 @@ mod tests {
 
     #[test]
     fn names_are_told_apart_by_commas() {
-        let To::Named(named) = To::named("alice,bob~k7f3q2mz,@lab,[fe80::1%eth0]:").unwrap() else { unreachable!() };
+        let To::Named(named) = To::named("alice, bob~k7f3q2mz , @lab,[fe80::1%eth0]:").unwrap() else { unreachable!() };
         assert_eq!(named.len(), 4);
         assert_eq!(named[2], Named::Group("lab".into()));
+        assert_eq!(named[1], Named::Peer("bob~k7f3q2mz".parse().unwrap()));
         assert!(To::named(",").is_err());
         let To::Named(named) = To::named("alice,lab-hub:shared/week3/").unwrap() else { unreachable!() };
         let folders = named.into_iter().map(|one| match one {

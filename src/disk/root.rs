@@ -194,6 +194,14 @@ impl Root {
         made.map_err(|error| Fault::disk(format!("writing to {}", self.shown.display()), &error))
     }
 
+    /// Whether the folder has been removed since it was opened.
+    pub fn is_gone(&self) -> bool {
+        #[cfg(unix)]
+        return rustix::fs::fstat(&*self.dir).is_ok_and(|stat| stat.st_nlink == 0);
+        #[cfg(not(unix))]
+        return false;
+    }
+
     /// Bytes that may still be written here; `None` where the system does not tell us.
     pub fn free_space(&self) -> Option<u64> {
         #[cfg(unix)]

@@ -64,12 +64,21 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// A peer was let go no further.
+    Refused {
+        /// Who.
+        peer: Peer,
+        /// What it was told.
+        told: Fault,
+    },
     /// A conversation with a peer did not come to its end.
     Failed {
         /// With whom.
         peer: Peer,
         /// Why.
         fault: Fault,
+        /// On which side.
+        side: Side,
     },
     /// A connection was closed before it was known whose it is. Told once for each address.
     Closed {
@@ -87,6 +96,15 @@ pub enum Way {
     In,
     /// From this node.
     Out,
+}
+
+/// One of the two sides of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This one, or the connection.
+    Here,
+    /// The peer's.
+    There,
 }
 
 /// An offer to be decided on. When the sender gives up waiting, `answer` closes.

@@ -3,6 +3,12 @@
 use crate::base::book::Trust;
 use crate::base::fault::{Fault, FaultKind};
 
+/// Told among other things where nobody can be asked.
+pub const NOBODY: &str = "nobody is at its terminal";
+
+/// Told where the folder that receives has been removed.
+pub const GONE: &str = "the folder that receives is gone there";
+
 /// Whose offers are accepted without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
@@ -66,8 +72,8 @@ impl Policy {
             (Accept::None, ..) => decline("nothing is accepted there"),
             (Accept::All, ..) | (Accept::Trusted, Trust::Trusted, _) => Decision::Accept,
             (_, _, Person::Present) => Decision::Ask,
-            (Accept::Trusted, ..) => decline("only trusted peers are accepted there, and nobody is at its terminal"),
-            (Accept::Ask, ..) => decline("nobody is at its terminal to ask; start it with --accept trusted or all"),
+            (Accept::Trusted, ..) => decline(&format!("only trusted peers are accepted there, and {NOBODY}")),
+            (Accept::Ask, ..) => decline(&format!("{NOBODY} to ask; start it with --accept trusted or all")),
         }
     }
 }

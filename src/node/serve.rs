@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::Node;
 use super::accept::Server;
 use super::caps::{Caps, Met, network};
-use super::event::{Event, Offered, PairingAsked, Reply, Way};
-use super::policy::{Decision, Person};
+use super::event::{Event, Offered, PairingAsked, Reply, Side, Way};
+use super::policy::{Decision, GONE, Person};
 use super::promise::Promise;
 use crate::base::book::Trust;
 use crate::base::event::Progress;
@@ -70,6 +70,10 @@ impl Server for Node {
     }
 }
 
+fn gone() -> Fault {
+    Fault::new(FaultKind::Disk, GONE)
+}
+
 fn busy() -> Fault {
     Fault::new(FaultKind::Busy, "too much is fetched there already")
 }
@@ -91,11 +95,17 @@ async fn conversation(node: Arc<Node>, link: Link, caps: Caps, stop: Stop) {
     let peer = session.peer.clone();
     let conversation = Conversation { node: node.clone(), peer: peer.clone(), address, caps, stop };
     if let Err(fault) = conversation.hold(session, request).await {
-        let fault = match fault {
-            FlowFault::Theirs(fault) | FlowFault::Ours(fault) => fault,
-            other => Fault::new(other.kind(), other.to_string()),
+        let event = match fault {
+            FlowFault::Declined { kind, reason } => Event::Refused { peer, told: Fault { kind, text: reason } },
+            FlowFault::Theirs(fault) => Event::Failed { peer, fault, side: Side::There },
+            // Whatever the disk says: what was there to be written to is not any more.
+            fault if fault.kind() == FaultKind::Disk && node.inbox.is_gone() => {
+                Event::Failed { peer, fault: gone(), side: Side::Here }
+            }
+            FlowFault::Ours(fault) => Event::Failed { peer, fault, side: Side::Here },
+            lost => Event::Failed { peer, fault: Fault::new(lost.kind(), lost.to_string()), side: Side::Here },
         };
-        let _ = node.events.send(Event::Failed { peer, fault }).await;
+        let _ = node.events.send(event).await;
     }
 }
 
@@ -111,10 +121,7 @@ impl Conversation {
     async fn hold(self, mut session: Session, request: Request) -> Result<(), FlowFault> {
         let trust = match self.identify() {
             Ok(trust) => trust,
-            Err(fault) => {
-                refuse(session, &request, fault.clone()).await?;
-                return Err(FlowFault::Ours(fault));
-            }
+            Err(fault) => return self.refused(session, &request, fault).await,
         };
         match request {
             Request::Push => {
@@ -183,8 +190,18 @@ impl Conversation {
         }
     }
 
+    /// Refuses what the peer wants, and tells whoever watches.
+    async fn refused(self, session: Session, request: &Request, fault: Fault) -> Result<(), FlowFault> {
+        refuse(session, request, fault.clone()).await?;
+        let _ = self.node.events.send(Event::Refused { peer: self.peer, told: fault }).await;
+        Ok(())
+    }
+
     async fn receive(self, session: Session, trust: Trust) -> Result<(), FlowFault> {
-        let decision = self.node.policy.decide(trust);
+        let decision = match self.node.policy.decide(trust) {
+            Decision::Accept | Decision::Ask if self.node.inbox.is_gone() => Decision::Decline(gone()),
+            decision => decision,
+        };
         let words = session.words.clone();
         let (progress, watched) = watch::channel(Progress::default());
         let (begun, promised) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
@@ -195,10 +212,7 @@ impl Conversation {
                 self.moving(Way::In, &watched).await;
                 Consent::Given { root: self.node.inbox.clone(), tops: None }
             }
-            Decision::Decline(fault) => {
-                refuse(session, &Request::Push, fault.clone()).await?;
-                return Err(FlowFault::Ours(fault));
-            }
+            Decision::Decline(fault) => return self.refused(session, &Request::Push, fault).await,
             Decision::Ask => self.question(trust, words, watched, (begun.clone(), promised.clone())),
         };
         let from = Instant::now();

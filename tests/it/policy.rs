@@ -15,6 +15,7 @@ fn declined(args: &[&str]) -> String {
     assert!(alice.tree("inbox").is_empty(), "{:?}", alice.tree("inbox"));
     let failed = node.event("failed");
     assert_eq!((&failed["kind"], &failed["peer"]["name"]), (&"declined".into(), &bob.name().into()));
+    assert_eq!((&failed["refused"], &failed["hint"]), (&true.into(), &"".into()), "{failed}");
     ran.failure()
 }
 
@@ -51,6 +52,35 @@ fn at_a_terminal_a_person_is_asked_and_the_sender_hears_who() {
 fn a_node_that_accepts_nothing_declines() {
     let told = declined(&["--accept", "none"]);
     assert!(told.contains("nothing is accepted"), "{told}");
+    assert!(!told.contains("ftx trust"), "that would help nothing: {told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_peer_was_told_is_not_said_to_ones_own_screen_as_if_it_were_meant_for_it() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    bob.write("a", "a");
+    let (mut terminal, at) = crate::terminal::up_at_terminal(&alice, &[]);
+    let pushing = bob.start(&["push", "a", &at]);
+    terminal.shows("accept?");
+    terminal.types("n");
+    let told = pushing.end().exits(5).failure();
+    assert!(told.contains("declined") && !told.contains("say yes") && !told.contains("ftx trust"), "{told}");
+    terminal.shows(&format!("refused {}~", bob.name()));
+}
+
+/// A node has its folder open: one that is made again in its place is another.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_was_removed_while_the_node_runs_is_named_as_the_cause() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("a", "a");
+    alice.remove("inbox");
+    let told = bob.run(&["push", "a", &node.at()]).exits(9).failure();
+    assert!(told.contains("the folder that receives is gone there") && !told.contains("room"), "{told}");
+    let failed = node.event("failed").to_string();
+    assert!(failed.contains("is gone") && failed.contains("start ftx up again"), "{failed}");
 }
 
 #[test]

@@ -65,6 +65,19 @@ fn what_is_here_already_is_never_overwritten() {
 }
 
 #[test]
+fn a_last_word_that_nobody_is_called_may_have_been_meant_as_a_folder() {
+    let (_alice, node, bob) = alice_shares();
+    let target = format!("{}:notes/week1.txt", node.at());
+    for flags in [&[][..], &["-n"]] {
+        let ran = bob.run(&[&["pull", &target, "nowhere"], flags].concat());
+        assert!(ran.code == Some(8) || ran.code == Some(3), "{ran:?}");
+        assert!(ran.err.contains("if a folder is meant: ./nowhere"), "{ran:?}");
+    }
+    let previewed = bob.run_plain(&["pull", "-n", &node.at(), "--to", "other"]).done();
+    assert!(previewed.out.contains("would fetch notes/week1.txt") && !previewed.out.contains("would send"));
+}
+
+#[test]
 fn nothing_is_shared_unless_somebody_shares_it() {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));
     alice.write("inbox/received.txt", "r");

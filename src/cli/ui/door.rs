@@ -10,11 +10,12 @@ use super::printer::Printer;
 use super::prompt::Keyboard;
 use super::units::count;
 use crate::base::book::Trust;
-use crate::base::fault::FaultKind;
+use crate::base::fault::{Fault, FaultKind};
 use crate::cli::report;
 use crate::flow::greet::Peer;
 use crate::flow::pair::Agreement;
-use crate::node::event::{Event, Offered, PairingAsked, Reply, Way};
+use crate::node::event::{Event, Offered, PairingAsked, Reply, Side, Way};
+use crate::node::policy::GONE;
 
 /// Shows a node's events, and puts its questions to the person one after the other.
 #[derive(Debug)]
@@ -33,7 +34,10 @@ struct Question {
 }
 
 /// What to do about a disk that takes nothing more.
-const MAKE_ROOM: &str = "make room; what came is kept, and the same command there goes on from it";
+const MAKE_ROOM: &str = "make room; the same command there goes on from what came, only a pipe starts over";
+
+/// What to do about a folder that is gone: the node has that one open, and no other.
+const MAKE_AGAIN: &str = "make it again, or name another, and start ftx up again";
 
 const OFFER: &[(&str, Reply)] = &[("yes", Reply::Accept), ("no", Reply::Decline), ("trust", Reply::AcceptAndTrust)];
 const PAIR: &[(&str, Reply)] = &[("yes", Reply::AcceptAndTrust), ("no", Reply::Decline)];
@@ -126,16 +130,13 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
             let line = format!("→ {}: {}", shown(&peer), report::line(&summary, took));
             report::finished(printer, &line, ("served", &peer), (&summary, &passed), took);
         }
-        Event::Failed { peer, fault } => {
+        Event::Refused { peer, told } => {
+            let line = format!("refused {}, which was told: {told}", shown(&peer));
+            failed(printer, &line, (&peer, &told), hint(&told, Side::Here), true);
+        }
+        Event::Failed { peer, fault, side } => {
             let line = format!("{}: {fault}", shown(&peer));
-            let hint = if fault.kind == FaultKind::Disk { MAKE_ROOM } else { "" };
-            printer.result(&line, || {
-                let (peer, kind) = (report::peer(&peer), fault.kind.as_str());
-                json!({ "event": "failed", "peer": peer, "kind": kind, "error": fault.text.as_raw(), "hint": hint })
-            });
-            if !hint.is_empty() {
-                printer.note(&format!("     {hint}"));
-            }
+            failed(printer, &line, (&peer, &fault), hint(&fault, side), false);
         }
         Event::Closed { address, reason } => {
             printer.result(
@@ -143,6 +144,25 @@ fn show(printer: &Printer, event: Event, questions: &mut VecDeque<Question>) {
                 || json!({ "event": "closed", "address": address.to_string(), "reason": reason }),
             );
         }
+    }
+}
+
+/// What to do here about what failed.
+fn hint(fault: &Fault, side: Side) -> &'static str {
+    match (side, fault.kind) {
+        (Side::Here, FaultKind::Disk) if fault.text.as_raw() == GONE => MAKE_AGAIN,
+        (Side::Here, FaultKind::Disk) => MAKE_ROOM,
+        _ => "",
+    }
+}
+
+fn failed(printer: &Printer, line: &str, (peer, fault): (&Peer, &Fault), hint: &str, refused: bool) {
+    printer.result(line, || {
+        let (peer, kind, error) = (report::peer(peer), fault.kind.as_str(), fault.text.as_raw());
+        json!({ "event": "failed", "peer": peer, "kind": kind, "error": error, "hint": hint, "refused": refused })
+    });
+    if !hint.is_empty() {
+        printer.note(&format!("     {hint}"));
     }
 }
 
