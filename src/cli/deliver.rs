@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::context::Context;
 use super::handed_in;
-use super::outcome::{Exit, Failure, of_summary};
+use super::outcome::{Exit, Failure};
 use super::plan::{self, Way};
 use super::reach::{Reached, note_met, reach, tell_first_contact};
 use super::receivers::{Receiver, Roll};
@@ -68,6 +68,7 @@ impl<'a> Dialled<'a> {
     pub async fn reach(context: &'a Context, receiver: &'a Receiver, roll: &Roll) -> Result<Option<Self>, Failure> {
         let reached = reach_first(context, receiver).await?;
         let (peer, shown) = (reached.peer().clone(), reached.shown.clone());
+        let _ = receiver.met.set(peer.id());
         if !roll.is_new(peer.id(), receiver.folder.as_ref()) {
             context.printer.note(&format!("{} is {shown} once more, and gets it once", receiver.shown));
             return Ok(None);
@@ -129,17 +130,21 @@ pub async fn deliver(
     let delivered = dialled.send(&delivery, transfer, &progress).await;
     drop(progress);
     let _ = bar.await;
-    let Delivered { sent, took } = delivered.inspect_err(|_| {
+    let Delivered { sent, took } = delivered.map_err(|failure| {
+        if !delivery.outgoing.is_repeatable() {
+            return failure;
+        }
         let kept = report::kept(&watched.borrow());
-        if !kept.is_empty() && delivery.outgoing.is_repeatable() {
+        if !kept.is_empty() {
             printer.note(&format!("{shown} {kept}"));
         }
+        failure.keeping(&watched.borrow())
     })?;
     report::exceptions(printer, &sent.summary, &sent.passed);
-    let exit = of_summary(&sent.summary, report::unreadable(&sent.passed));
     let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
     let line = format!("{verdict} at {shown}: {}", report::line(&sent.summary, took));
     report::finished(printer, &line, ("pushed", &peer), (&sent.summary, &sent.passed), took);
+    let exit = report::judged(printer, &sent.summary, &sent.passed);
     if peer.role == Role::Hub {
         match &receiver.folder {
             Some(_) => handed_in::keep(context, receiver, &peer, transfer).await,

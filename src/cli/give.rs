@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::context::Context;
 use super::join::read;
-use super::outcome::{Exit, Failure, of_summary};
+use super::outcome::{Exit, Failure};
 use super::rate::Rate;
 use super::report;
 use super::sources::What;
@@ -210,7 +210,7 @@ async fn watch(
                 let verdict = report::verdict(&sent.summary, &sent.passed).as_str();
                 let line = format!("{verdict} at {}: {}", peer.name, report::line(&sent.summary, took));
                 report::finished(printer, &line, ("given", &peer), (&sent.summary, &sent.passed), took);
-                return Ok(of_summary(&sent.summary, report::unreadable(&sent.passed)));
+                return Ok(report::judged(printer, &sent.summary, &sent.passed));
             }
             Happened::NotNoted(fault) => not_noted(printer, &fault),
         }

@@ -4,7 +4,7 @@ use std::process::{ExitCode, Termination};
 
 use serde_json::{Value, json};
 
-use crate::base::event::Summary;
+use crate::base::event::{Progress, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::Outcome;
 use crate::flow::fault::FlowFault;
@@ -104,12 +104,14 @@ pub struct Failure {
     pub cause: String,
     /// What to type or do next; may be empty.
     pub hint: String,
+    /// How many bytes the same command goes on from, where it stopped half-way.
+    pub kept: Option<u64>,
 }
 
 impl Failure {
     /// A failure without a known cause.
     pub fn new(exit: Exit, error: impl Into<String>) -> Self {
-        Self { exit, error: error.into(), cause: String::new(), hint: String::new() }
+        Self { exit, error: error.into(), cause: String::new(), hint: String::new(), kept: None }
     }
 
     /// With its likely cause.
@@ -122,6 +124,13 @@ impl Failure {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
+    }
+
+    /// With what is kept of a transfer that stopped half-way.
+    #[must_use]
+    pub fn keeping(self, progress: &Progress) -> Self {
+        let kept = progress.bytes_kept + progress.bytes_safe;
+        Self { kept: (kept > 0).then_some(kept), ..self }
     }
 
     /// What was typed makes no sense.
@@ -235,7 +244,12 @@ impl Failure {
 
     /// The failure for programs.
     pub fn to_json(&self) -> Value {
-        json!({ "code": self.exit as u8, "error": self.error, "cause": self.cause, "hint": self.hint })
+        let mut object =
+            json!({ "code": self.exit as u8, "error": self.error, "cause": self.cause, "hint": self.hint });
+        if let Some(kept) = self.kept {
+            object["kept"] = json!(kept);
+        }
+        object
     }
 }
 

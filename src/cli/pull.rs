@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::ConflictFlag;
 use super::context::Context;
-use super::outcome::{Exit, Failure, of_all, of_summary};
+use super::outcome::{Exit, Failure, of_all};
 use super::plan::{self, Way};
 use super::rate::Rate;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
@@ -175,6 +175,7 @@ async fn from_one(
         if !kept.is_empty() {
             printer.note(&kept);
         }
+        let failure = failure.keeping(&watched.borrow());
         match kind {
             FaultKind::NotFound => failure.hint(format!("ftx ls {shown} shows what is there")),
             _ => failure,
@@ -187,7 +188,7 @@ async fn from_one(
     let verdict = report::verdict(&summary, &[]).as_str();
     let line = format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took));
     report::finished(printer, &line, ("pulled", &peer), (&summary, &[]), took);
-    Ok(of_summary(&summary, 0))
+    Ok(report::judged(printer, &summary, &[]))
 }
 
 async fn reach_first(context: &Context, from: &PeerRef) -> Result<Reached, Failure> {

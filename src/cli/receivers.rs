@@ -1,6 +1,6 @@
 //! To whom something is sent: one peer, several, a group, or everybody who is here.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 
@@ -39,12 +39,20 @@ pub struct Receiver {
     pub shown: String,
     /// Into which folder of it; only hubs have such.
     pub folder: Option<RelPath>,
+    /// Who it has proven to be, once it has been reached.
+    pub met: OnceLock<PeerId>,
 }
 
 impl Receiver {
     /// The receiver that a target names.
     fn of(Target { peer, path }: Target) -> Self {
-        Self { shown: peer.to_string(), peer, folder: path }
+        Self { shown: peer.to_string(), peer, folder: path, met: OnceLock::new() }
+    }
+
+    /// Who it is, where that is known.
+    fn id(&self) -> Option<PeerId> {
+        let named = || if let PeerRef::Id { prefix, .. } = &self.peer { prefix.parse().ok() } else { None };
+        self.met.get().copied().or_else(named)
     }
 }
 
@@ -153,6 +161,7 @@ async fn all(context: &Context) -> Result<Vec<Receiver>, Failure> {
             peer: PeerRef::Id { name: String::new(), prefix: peer.id.to_string() },
             shown: peer.name.to_string(),
             folder: None,
+            met: OnceLock::new(),
         })
         .collect();
     if receivers.is_empty() {
@@ -169,9 +178,16 @@ async fn all(context: &Context) -> Result<Vec<Receiver>, Failure> {
 pub fn failed(context: &Context, receiver: &Receiver, failure: &Failure) {
     context.printer.failure(failure);
     context.printer.object(|| {
+        let mut peer = json!({ "name": receiver.shown });
         // Perhaps it was never met: then there is nothing but what it was called.
-        let peer = json!({ "name": receiver.shown });
-        json!({ "event": "failed", "peer": peer, "code": failure.exit as u8, "error": failure.error })
+        if let Some(id) = receiver.id() {
+            peer["id"] = json!(id.to_string());
+        }
+        let mut object = json!({ "event": "failed", "peer": peer, "code": failure.exit as u8, "error": failure.error });
+        if let Some(kept) = failure.kept {
+            object["kept"] = json!(kept);
+        }
+        object
     });
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ui::printer::Printer;
+use super::outcome::{Exit, of_summary};
+use super::ui::printer::{Format, Printer};
 use super::ui::units::{bytes, count, moved};
 use crate::base::entries::Entries;
 use crate::base::event::{Progress, Receipted, Summary};
@@ -16,6 +17,9 @@ use crate::flow::words::KeyWords;
 
 /// Entries told in one object; more are told one by one, so that a million need no room at once.
 const TOGETHER: usize = 1000;
+
+/// What to do where something failed that was to come.
+const ONCE_MORE: &str = "see to what failed, then type the same again: what is in place does not move again";
 
 /// Entries told by name before it becomes "and N more".
 const NAMED: usize = 20;
@@ -191,8 +195,20 @@ enum Grave {
     No,
 }
 
-/// What did not simply go to its own place, by name.
+/// How a transfer that came to its end is to be judged, and what to do where not all of it is good.
+pub fn judged(printer: &Printer, summary: &Summary, passed: &[Passed]) -> Exit {
+    let exit = of_summary(summary, unreadable(passed));
+    if exit != Exit::Done {
+        printer.note(ONCE_MORE);
+    }
+    exit
+}
+
+/// What did not simply go to its own place, by name. For programs the result has all of it.
 pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
+    if printer.format() == Format::Json {
+        return;
+    }
     let mut told = 0;
     let mut more = 0;
     let mut tell = |line: String, grave: Grave| {
@@ -299,6 +315,7 @@ fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: 
     let unchecked = |outcome: &Outcome| matches!(outcome, Outcome::Unchanged | Outcome::Skipped);
     let all_checked = !summary.outcomes.iter().any(unchecked);
     let verified = verdict(summary, passed) == Verdict::Verified && all_checked;
+    let failed = verdict(summary, passed) == Verdict::Partly;
     let excluded: Vec<&str> = excluded(passed).collect();
     let passed = passed.iter().filter_map(|passed| match passed {
         Passed::Unreadable { fault } | Passed::Special { fault } | Passed::Renamed { fault } => Some(fault),
@@ -320,6 +337,9 @@ fn object(event: &str, with: &Peer, summary: &Summary, passed: &[Passed], took: 
     });
     if !excluded.is_empty() {
         object["excluded"] = json!(excluded);
+    }
+    if failed && !matches!(event, "received" | "served") {
+        object["hint"] = json!(ONCE_MORE);
     }
     object
 }

@@ -14,7 +14,7 @@ use super::config::ConflictFlag;
 use super::context::Context;
 use super::give::{LIFE, minutes, not_noted};
 use super::join::read;
-use super::outcome::{Exit, Failure, of_summary};
+use super::outcome::{Exit, Failure};
 use super::rate::Rate;
 use super::reach::addresses_at;
 use super::redial::{Again, Connecting, Redial};
@@ -216,6 +216,7 @@ async fn fetch(context: &Context, code: &Code, proven: Proven, root: Root, comma
         if !kept.is_empty() {
             printer.note(&kept);
         }
+        let failure = failure.keeping(&watched.borrow());
         match kind {
             FaultKind::NotPermitted => failure.hint("ask for a new code"),
             _ => failure,
@@ -227,7 +228,7 @@ async fn fetch(context: &Context, code: &Code, proven: Proven, root: Root, comma
     let verdict = report::verdict(&summary, &[]).as_str();
     let line = format!("{verdict} in {}: {}", root.shown().display(), report::line(&summary, took));
     report::finished(printer, &line, ("taken", &peer), (&summary, &[]), took);
-    Ok(of_summary(&summary, 0))
+    Ok(report::judged(printer, &summary, &[]))
 }
 
 /// One connection's try.

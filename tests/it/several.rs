@@ -73,6 +73,8 @@ fn who_cannot_be_reached_or_says_no_keeps_it_from_nobody_else() {
         assert_eq!(told(&ran, "pushed").len(), 2, "{what}: {ran:?}");
         let failed = told(&ran, "failed");
         assert_eq!(failed.len(), 1, "{what}: {ran:?}");
+        let id = if code == 5 { no.up["id"].clone() } else { Value::Null };
+        assert_eq!(failed[0]["peer"]["id"], id, "{what}: {ran:?}");
         assert_eq!((&failed[0]["peer"]["name"], &failed[0]["code"]), (&other.as_str().into(), &code.into()), "{what}");
         assert_eq!(ran.objects().len() - told(&ran, "first_contact").len(), 3, "{what}: {ran:?}");
     }

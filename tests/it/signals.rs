@@ -64,6 +64,15 @@ fn a_sender_that_is_interrupted_tells_what_is_kept_and_what_to_type() {
     assert!(ran.err.contains("kept so far") && ran.err.contains("type the same again"), "{}", ran.err);
     assert!(!ran.out.contains("verified"));
     assert!(!alice.path("inbox/big").exists());
+    // Programs are told, too.
+    let kept = until("it is kept", || super::survive::staged(&alice));
+    let dam = Dam::before(node.port(), 2 << 20);
+    let pushing = bob.start(&["push", "big", &dam.at()]);
+    until("more is staged", || super::survive::staged(&alice).filter(|bytes| *bytes > kept));
+    pushing.signal(Signal::INT);
+    let ran = pushing.end().exits(130);
+    let told: serde_json::Value = serde_json::from_str(ran.err.lines().next_back().unwrap()).unwrap();
+    assert!(told["kept"].as_u64().unwrap() > 1 << 20, "{told}");
     let pushed = bob.run(&["push", "big", &node.at()]).done().last();
     assert!(pushed["bytes_moved"].as_u64().unwrap() < 12 << 20, "{pushed}");
     assert!(alice.read("inbox/big") == noise(1, 12 << 20));

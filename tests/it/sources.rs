@@ -54,6 +54,8 @@ fn fails_alone(ran: Ran, (bob, alice): (&Home, &Home), file: &str, reason: &str)
     let (outcome, error) = outcome(&ran, file);
     assert!(outcome == "failed" && error.contains(reason) && error.contains(file), "{outcome}: {error}");
     assert_eq!(ran.last()["verified"], false);
+    assert!(ran.last()["hint"].as_str().unwrap().contains("type the same again"), "{ran:?}");
+    assert!(ran.err.lines().all(|line| line.starts_with('{')), "for programs everything is an object: {}", ran.err);
     let others = ["tree/1 before", "tree/2 big", "tree/3 after"].into_iter().filter(|other| *other != file);
     let there: Vec<String> = ["tree/".to_owned()].into_iter().chain(others.map(str::to_owned)).collect();
     assert_eq!(alice.tree("inbox"), there, "nothing of it is placed, and nothing is left");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::screen::Screen;
 use crate::base::fault::Fault;
@@ -120,19 +120,19 @@ impl Printer {
     /// Something that went otherwise than one would think; told also to programs' logs.
     pub fn warn(&self, line: &str) {
         if self.loudness > Loudness::Quiet {
-            self.err(&format!("note: {line}"));
+            self.said("note", line, &format!("note: {line}"));
         }
     }
 
     /// Something that failed: told also where nothing else is.
     pub fn alert(&self, line: &str) {
-        self.err(&format!("ftx: {line}"));
+        self.said("alert", line, &format!("ftx: {line}"));
     }
 
     /// Something only the curious want to know.
     pub fn detail(&self, line: &str) {
         if self.loudness == Loudness::Verbose {
-            self.err(line);
+            self.said("detail", line, line);
         }
     }
 
@@ -207,6 +207,14 @@ impl Printer {
         }
     }
 
+    /// The same for people and, under its word, for programs.
+    fn said(&self, word: &str, line: &str, shown: &str) {
+        match self.format {
+            Format::Human => self.err(shown),
+            Format::Json => self.err(&ascii(&json!({ word: line }))),
+        }
+    }
+
     fn err(&self, line: &str) {
         if self.loudness == Loudness::Silent {
             return;
@@ -234,8 +242,6 @@ fn ascii(object: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

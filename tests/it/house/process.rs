@@ -204,7 +204,8 @@ impl Ran {
     /// The failure it told, as one text of error, cause and hint.
     #[track_caller]
     pub(crate) fn failure(&self) -> String {
-        let told = self.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).next_back();
+        let mut told = self.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told = told.rfind(|object| !object["code"].is_null());
         let told = told.unwrap_or_else(|| panic!("ftx {} told no failure: {}", self.typed, self.err));
         assert_eq!(told["code"].as_i64(), self.code.map(i64::from), "the code told is the code of the end");
         ["error", "cause", "hint"].map(|part| told[part].as_str().expect("a text").to_owned()).join(" | ")
