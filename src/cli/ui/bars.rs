@@ -86,12 +86,11 @@ impl Pace {
     fn rate(&self, now: Instant) -> Option<f64> {
         let ((first, before), (last, safe)) = (self.0.front()?, self.0.back()?);
         let (took, steps) = (*last - *first, self.0.len() as u32 - 1);
-        if took < LEAST {
-            return None;
-        }
         // A slow link has news seldom; one that is much later than they were has stopped.
-        let stopped = now - *last > (took / steps * 3).max(STALE * 2);
-        Some(if stopped { 0.0 } else { (safe - before) as f64 / took.as_secs_f64() })
+        if now - *last > (took.checked_div(steps)? * 3).max(STALE * 2) {
+            return Some(0.0);
+        }
+        (took >= LEAST).then(|| (safe - before) as f64 / took.as_secs_f64())
     }
 }
 
@@ -113,8 +112,12 @@ fn told(label: &str, progress: &Progress, rate: Option<f64>, columns: usize) -> 
         Stage::Settling => parts.push("syncing".to_owned()),
         Stage::Reconnecting => parts.push("reconnecting".to_owned()),
     }
-    let text = parts.join(" · ");
-    let room = columns.saturating_sub(measure_text_width(label) + measure_text_width(&text) + " [] ".len()).min(BAR.0);
+    let width = |parts: &[String]| measure_text_width(label) + " ".len() + measure_text_width(&parts.join(" · "));
+    if let (Some(all), true) = (all, width(&parts) > columns) {
+        // How fast and how long still is worth more than how much exactly.
+        parts[0] = format!("{}%", (100 * u128::from(done)).checked_div(all.into()).unwrap_or(100).min(100));
+    }
+    let (text, room) = (parts.join(" · "), columns.saturating_sub(width(&parts) + "[] ".len()).min(BAR.0));
     match all {
         Some(all) if room >= BAR.1 => {
             let full = (room as u64 * done.min(all)).checked_div(all).unwrap_or(0) as usize;
@@ -248,6 +251,8 @@ mod tests {
         }
         let asking = told(label, &Progress { stage: Stage::Asking, ..Progress::default() }, None, 80);
         assert_eq!(asking, "→ a-laptop-with-a-name · waiting for an answer");
+        let narrow = told("→ bob", &of_150(150 * MIB, 75 * MIB), Some(1e7), 40);
+        assert_eq!(narrow, "→ bob 50% · 9.54 MiB/s · 8s left");
         let pipe = Progress { bytes: 0, ..of_150(3 * MIB, 2 * MIB) };
         assert_eq!(told("→ bob", &pipe, Some(2048.0), 80), "→ bob 2.00 MiB · 2.00 KiB/s");
     }
