@@ -145,6 +145,7 @@ fn what_a_receiver_says_is_harmless() {
             let taken = peer.take(|_| Have::Nothing).await;
             let outcomes = vec![outcome.clone()];
             let receipt = taken.receipt(&outcomes, &peer.key);
+            peer.say(&Receiving::Settling).await;
             peer.say(&Receiving::Outcomes(outcomes)).await;
             peer.say(&Receiving::Receipt(receipt)).await;
             while peer.hear_sending().await.is_some() {}
