@@ -265,12 +265,16 @@ pub fn of_summary(summary: &Summary, unreadable: usize) -> Exit {
         .collect();
     if kinds.contains(&FaultKind::Integrity) {
         Exit::Integrity
-    } else if kinds.is_empty() && unreadable == 0 && !summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk)
-    {
+    } else if kinds.is_empty() && unreadable == 0 && !has_unreadable(&summary.left_out) {
         Exit::Done
     } else {
         Exit::Partly
     }
+}
+
+/// Whether the other side has something that it could not read and did not send.
+pub fn has_unreadable(left_out: &[Fault]) -> bool {
+    left_out.iter().any(|fault| fault.kind == FaultKind::Disk)
 }
 
 impl From<Exit> for ExitCode {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::ConflictFlag;
 use super::context::Context;
-use super::outcome::{Exit, Failure, of_all};
+use super::outcome::{Exit, Failure, has_unreadable, of_all};
 use super::plan::{self, Way};
 use super::rate::Rate;
 use super::reach::{Reached, note_met, reach, tell_first_contact};
@@ -79,28 +79,37 @@ pub async fn run(context: &Context, command: Pull) -> Result<Exit, Failure> {
     };
     let (wanted, folder) = understand(command.args, command.to)?;
     let opening = |error| Failure::local(&Fault::disk(format!("opening {}", folder.display()), &error));
-    if command.dry_run {
-        let root = match Root::open(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            root => Some(root.map_err(opening)?.on_conflict(conflict)),
-        };
-        for (peer, paths) in wanted {
-            look(context, &peer, paths, root.as_ref()).await.map_err(|failure| or_folder(&peer, failure))?;
+    let purpose = if command.dry_run {
+        match Root::open(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Purpose::Look(None),
+            root => Purpose::Look(Some(root.map_err(opening)?.on_conflict(conflict))),
         }
-        return Ok(Exit::Done);
-    }
-    let root = Root::open_or_create(&folder).map_err(opening)?.on_conflict(conflict);
-    root.check_writable().map_err(|fault| Failure::local(&fault))?;
+    } else {
+        let root = Root::open_or_create(&folder).map_err(opening)?.on_conflict(conflict);
+        root.check_writable().map_err(|fault| Failure::local(&fault))?;
+        Purpose::Fetch(root)
+    };
     let (several, mut exits) = (wanted.len() > 1, Vec::new());
     for (peer, paths) in wanted {
-        let fetched = from_one(context, &peer, paths, root.clone(), &manner).await;
-        exits.push(match fetched.map_err(|failure| or_folder(&peer, failure)) {
+        let ended = match &purpose {
+            Purpose::Look(root) => look(context, &peer, paths, root.as_ref()).await,
+            Purpose::Fetch(root) => from_one(context, &peer, paths, root.clone(), &manner).await,
+        };
+        exits.push(match ended.map_err(|failure| or_folder(&peer, failure)) {
             // What one of several does not give does not keep the others from giving.
             Err(failure) if several && failure.exit != Exit::Interrupted => context.printer.failure(&failure),
             ended => ended?,
         });
     }
     Ok(of_all(&exits))
+}
+
+/// What is wanted of each peer.
+enum Purpose {
+    /// Only to know what would be fetched, into this folder, if it is there.
+    Look(Option<Root>),
+    /// To fetch it into this folder.
+    Fetch(Root),
 }
 
 /// How everything is fetched.
@@ -216,7 +225,7 @@ async fn attempt(
 }
 
 /// Tells what would be fetched; nothing is there yet without a `root`.
-async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Option<&Root>) -> Result<(), Failure> {
+async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Option<&Root>) -> Result<Exit, Failure> {
     let reached = reach_first(context, from).await?;
     let (peer, shown) = (reached.peer().clone(), reached.shown);
     let failed = |fault: FlowFault| {
@@ -229,7 +238,7 @@ async fn look(context: &Context, from: &PeerRef, paths: Vec<RelPath>, root: Opti
         () = context.interrupted() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
     plan::tell(context, Way::From, (&shown, &peer), &looked, &[]);
-    Ok(())
+    Ok(if has_unreadable(&looked.left_out) { Exit::Partly } else { Exit::Done })
 }
 
 #[cfg(test)]

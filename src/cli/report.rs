@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::outcome::{Exit, of_summary};
+use super::outcome::{Exit, has_unreadable, of_summary};
 use super::ui::printer::{Format, Printer};
 use super::ui::units::{bytes, count, moved};
 use crate::base::entries::Entries;
@@ -113,7 +113,7 @@ impl Verdict {
 /// What can be said of a finished transfer: "verified" only of bytes that were checked.
 pub fn verdict(summary: &Summary, passed: &[Passed]) -> Verdict {
     let is = |wanted: fn(&Outcome) -> bool| summary.outcomes.iter().any(wanted);
-    let left_out = summary.left_out.iter().any(|fault| fault.kind == FaultKind::Disk) || unreadable(passed) > 0;
+    let left_out = has_unreadable(&summary.left_out) || unreadable(passed) > 0;
     if left_out || is(|outcome| matches!(outcome, Outcome::Failed(_))) {
         Verdict::Partly
     } else if is(|outcome| matches!(outcome, Outcome::Skipped)) && !moved_any(summary) {

@@ -315,6 +315,17 @@ fn a_pull_that_is_only_tried_tells_what_the_real_one_does_and_writes_nothing() {
     assert_eq!(pulled["bytes_moved"], 0);
 }
 
+#[test]
+fn a_pull_of_several_that_is_only_tried_ends_as_the_real_one_does() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    alice.write("notes/a", "a");
+    let node = alice.up(&["--share", "notes", "--share-with", "all"]);
+    for (flags, last) in [(&["-n"][..], "would_move"), (&[], "pulled")] {
+        let ran = bob.run(&[&["pull", "[127.0.0.1:1]:a", &node.at(), "--to", "here"], flags].concat()).exits(8);
+        assert_eq!(ran.last()["event"], last, "{ran:?}");
+    }
+}
+
 /// So many that they are told while they are still being found.
 #[test]
 fn a_try_of_very_many_files_counts_them_all() {
