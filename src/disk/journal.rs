@@ -2,13 +2,14 @@
 //!
 //! Format, version 1: `ftxj`, a version byte, 16 bytes that name the system's boot; then records,
 //! each a big-endian `u16` length, a postcard [`Record`], and the first 4 bytes of its SHA-256. A
-//! record that is cut off or damaged ends the journal. After a reboot only what stands before the
-//! last [`Record::Synced`] counts: what came later may never have reached the disk.
+//! record that is cut off or damaged ends the journal. After a reboot, and after a sync that failed,
+//! only what stands before the last [`Record::Synced`] counts: what came later may never have
+//! reached the disk.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -65,13 +66,26 @@ pub(super) struct Journal {
     file: File,
     buffer: Vec<u8>,
     next: u32,
+    /// Bytes of the file up to the last [`Record::Synced`].
+    sure: u64,
+    /// Whether what came could not be synced: nothing is noted any more.
+    doubted: bool,
+}
+
+/// How much of a journal is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// All that was noted, since this boot of the system.
+    Noted,
+    /// What was on the disk when it was noted.
+    Synced,
 }
 
 impl Journal {
     /// Begins a journal in an empty file, with what is kept from an earlier one: that has to be on
     /// the disk. So is the journal then, for it is to take the other's place.
     pub(super) fn begin(file: File, kept: &HashMap<RelPath, Kept>) -> io::Result<Self> {
-        let mut journal = Self { file, buffer: MAGIC.to_vec(), next: 0 };
+        let mut journal = Self { file, buffer: MAGIC.to_vec(), next: 0, sure: 0, doubted: false };
         journal.buffer.extend(boot());
         for (path, kept) in kept {
             let file = journal.start(path, kept.size, kept.modified)?;
@@ -109,7 +123,22 @@ impl Journal {
     pub(super) fn synced(&mut self) -> io::Result<()> {
         self.append(&Record::Synced)?;
         self.flush()?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.sure = self.file.stream_position()?;
+        Ok(())
+    }
+
+    /// Takes back everything noted since the last sync, as the next one failed.
+    pub(super) fn take_back(&mut self) {
+        self.doubted = true;
+        self.buffer.clear();
+        // Best effort: on such a disk this may fail, too.
+        let _ = self.file.set_len(self.sure);
+    }
+
+    /// Fails once something was taken back.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.doubted { Err(io::Error::other("an earlier sync has failed")) } else { Ok(()) }
     }
 
     /// Hands what is buffered to the system. Where that takes a part only, as on a full disk, the
@@ -127,6 +156,7 @@ impl Journal {
     }
 
     fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.check()?;
         let start = self.buffer.len();
         self.buffer.extend([0; 2]);
         let written = coding::append(record, &mut self.buffer).map_err(io::Error::other);
@@ -149,19 +179,22 @@ impl Drop for Journal {
 }
 
 /// Reads what a journal says; one that is none says nothing.
-pub(super) fn load(mut file: &File, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
+pub(super) fn load(mut file: &File, case: Case, trust: Trust) -> io::Result<HashMap<RelPath, Kept>> {
     let mut bytes = Vec::new();
+    file.rewind()?;
     file.read_to_end(&mut bytes)?;
-    Ok(parse(&bytes, boot(), case))
+    let boot = (trust == Trust::Noted).then(boot);
+    Ok(parse(&bytes, boot, case))
 }
 
-fn parse(bytes: &[u8], boot: [u8; 16], case: Case) -> HashMap<RelPath, Kept> {
+/// What was noted in this boot is believed, of another one, as of none, only what was synced.
+fn parse(bytes: &[u8], boot: Option<[u8; 16]>, case: Case) -> HashMap<RelPath, Kept> {
     let Some(rest) = bytes.strip_prefix(&MAGIC).filter(|rest| rest.len() >= 16) else {
         return HashMap::new();
     };
     let (written_in, rest) = rest.split_at(16);
     let mut records = records(rest);
-    if written_in != boot {
+    if boot.is_none_or(|boot| written_in != boot) {
         let synced = records.iter().rposition(|r| *r == Record::Synced).unwrap_or(0);
         records.truncate(synced);
     }
@@ -225,8 +258,6 @@ fn boot() -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Seek;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -261,22 +292,42 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back() {
-        assert_eq!(chunks(&parse(&written(false), boot(), Case::Kept)), [true, false, true]);
+        assert_eq!(chunks(&parse(&written(false), Some(boot()), Case::Kept)), [true, false, true]);
     }
 
     #[test]
     fn after_a_reboot_only_what_was_synced_counts() {
-        assert_eq!(chunks(&parse(&written(true), [0; 16], Case::Kept)), [false, false, true]);
-        assert!(parse(&written(false), [0; 16], Case::Kept).is_empty());
+        assert_eq!(chunks(&parse(&written(true), Some([0; 16]), Case::Kept)), [false, false, true]);
+        assert!(parse(&written(false), Some([0; 16]), Case::Kept).is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_was_noted_since_the_last_sync() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&written(true)).unwrap();
+        assert_eq!(chunks(&load(&file, Case::Kept, Trust::Noted).unwrap()), [true, false, true]);
+        let synced = load(&file, Case::Kept, Trust::Synced).unwrap();
+        assert_eq!(chunks(&synced), [false, false, true]);
+
+        file.set_len(0).unwrap();
+        file.rewind().unwrap();
+        let mut journal = Journal::begin(file.try_clone().unwrap(), &synced).unwrap();
+        let number = journal.start(&RelPath::parse("b").unwrap(), 3 << 20, WHEN).unwrap();
+        journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
+        journal.flush().unwrap();
+        journal.take_back();
+        assert!(journal.chunk(number, 1, ChunkHash([1; 32])).is_err());
+        drop(journal);
+        assert_eq!(load(&file, Case::Kept, Trust::Noted).unwrap(), synced);
     }
 
     #[test]
     fn a_journal_begun_from_another_says_the_same() {
-        let kept = parse(&written(false), boot(), Case::Kept);
+        let kept = parse(&written(false), Some(boot()), Case::Kept);
         let mut file = tempfile::tempfile().unwrap();
         Journal::begin(file.try_clone().unwrap(), &kept).unwrap();
         file.rewind().unwrap();
-        assert_eq!(load(&file, Case::Kept).unwrap(), kept);
+        assert_eq!(load(&file, Case::Kept, Trust::Noted).unwrap(), kept);
     }
 
     #[test]
@@ -290,7 +341,8 @@ mod tests {
         drop(journal);
         let mut paths = |case| {
             file.rewind().unwrap();
-            let mut paths: Vec<_> = load(&file, case).unwrap().into_keys().map(|path| path.to_string()).collect();
+            let mut paths: Vec<_> =
+                load(&file, case, Trust::Noted).unwrap().into_keys().map(|path| path.to_string()).collect();
             paths.sort();
             paths
         };
@@ -302,11 +354,11 @@ mod tests {
     fn what_is_forgotten_is_no_longer_said() {
         let mut file = tempfile::tempfile().unwrap();
         let mut journal =
-            Journal::begin(file.try_clone().unwrap(), &parse(&written(false), boot(), Case::Kept)).unwrap();
+            Journal::begin(file.try_clone().unwrap(), &parse(&written(false), Some(boot()), Case::Kept)).unwrap();
         journal.forget(&RelPath::parse("tree/a.iso").unwrap()).unwrap();
         journal.flush().unwrap();
         file.rewind().unwrap();
-        assert!(chunks(&load(&file, Case::Kept).unwrap()).is_empty());
+        assert!(chunks(&load(&file, Case::Kept, Trust::Noted).unwrap()).is_empty());
     }
 
     /// A pipe that nobody reads takes some bytes and then no more, as a full disk does.
@@ -329,7 +381,7 @@ mod tests {
             std::thread::yield_now();
         }
         drop(journal);
-        let kept = parse(&reading.join().unwrap().unwrap(), boot(), Case::Kept);
+        let kept = parse(&reading.join().unwrap().unwrap(), Some(boot()), Case::Kept);
         assert_eq!(chunks(&kept), [true; 20_000]);
     }
 
@@ -338,7 +390,7 @@ mod tests {
         fn a_cut_journal_never_says_more_than_the_whole(cut in 0usize..400) {
             let whole = written(true);
             let cut = cut.min(whole.len());
-            let kept = parse(&whole[..cut], boot(), Case::Kept);
+            let kept = parse(&whole[..cut], Some(boot()), Case::Kept);
             prop_assert!(chunks(&kept).iter().filter(|c| **c).count() <= 2);
         }
 
@@ -347,7 +399,7 @@ mod tests {
             let mut bytes = written(false);
             let at = at.min(bytes.len() - 1);
             bytes[at] ^= flip;
-            for kept in parse(&bytes, boot(), Case::Kept).values() {
+            for kept in parse(&bytes, Some(boot()), Case::Kept).values() {
                 for (index, hash) in &kept.chunks {
                     prop_assert_eq!(*hash, ChunkHash([*index as u8; 32]));
                 }

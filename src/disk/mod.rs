@@ -4,6 +4,7 @@
 pub mod confine;
 pub mod excludes;
 pub mod fit;
+mod flush;
 pub mod folder;
 mod journal;
 pub mod keeper;

@@ -377,7 +377,7 @@ impl Partial {
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
         let leftovers = if odd { Leftovers::Possible } else { Leftovers::None };
         let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case(), leftovers);
-        settling.prepare(&slots)?;
+        settling.prepare(&slots, &self.area)?;
         let mut outcomes = Outcomes::new(slots, settling);
         match self.keeper() {
             None => outcomes.place()?,

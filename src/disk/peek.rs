@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use cap_fs_ext::DirExt;
 
 use super::fit::{FileSystem, Fit};
-use super::journal::{self, Kept};
+use super::journal::{self, Kept, Trust};
 use super::open;
 use super::partial::{lock, runs};
 use super::place::Place;
@@ -33,7 +33,8 @@ impl Peek {
         // that do not fit, the preview is wrong about these.
         let system = FileSystem::guess(area.as_ref());
         let journal = area.and_then(|area| open::to_read(&area, "journal").ok());
-        let kept = journal.and_then(|journal| journal::load(&journal, system.case).ok()).unwrap_or_default();
+        let kept =
+            journal.and_then(|journal| journal::load(&journal, system.case, Trust::Noted).ok()).unwrap_or_default();
         Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system, root.longest())) }
     }
 

@@ -16,7 +16,7 @@ use super::mode::is_executable;
 use super::partial::{Slot, Slots};
 use super::place::{equal, gives_way, is_taken, make_alike};
 use super::root::{Conflict, Folders, Missing, Root, read_nofollow, sync_folder};
-use super::staging::sync_all_below;
+use super::staging::Area;
 use super::tree::rename_without_replacing;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{EntryKind, Outcome, Stamp};
@@ -73,7 +73,7 @@ impl Settling {
     }
 
     /// Has everything complete and on the disk, in staging.
-    pub(super) fn prepare(&mut self, slots: &Slots) -> Result<(), Fault> {
+    pub(super) fn prepare(&mut self, slots: &Slots, area: &Area) -> Result<(), Fault> {
         if self.leftovers == Leftovers::Possible {
             let good = slots.iter().filter(|slot| slot.is_staged());
             let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
@@ -81,7 +81,7 @@ impl Settling {
             prune(&self.data, None, self.case, &good).map_err(|e| self.fault(&e))?;
         }
         self.plain(slots).map_err(|e| self.fault(&e))?;
-        self.sync(slots).map_err(|e| self.fault(&e))
+        self.sync(slots, area).map_err(|e| self.fault(&e))
     }
 
     /// Puts everything into place. What became of each entry is then known: [`Settling::outcome_of`].
@@ -130,19 +130,19 @@ impl Settling {
     }
 
     /// Has every file on the disk before any is in place.
-    fn sync(&mut self, slots: &Slots) -> io::Result<()> {
+    fn sync(&mut self, slots: &Slots, area: &Area) -> io::Result<()> {
         let came = || slots.iter().filter(|slot| slot.is_staged()).map(Slot::local);
         if came().count() > SYNC_SINGLY {
             // There it takes everything, elsewhere only the files.
             self.unsynced_folders = !cfg!(target_os = "linux");
-            return sync_all_below(&self.data);
+            return area.sync_all();
         }
         let mut staged = Folders::new(self.data.clone());
         for path in came() {
             let dir = staged.holding(path, Missing::Fail)?;
             let mut options = read_nofollow();
             options.write(true);
-            dir.open_with(path.last(), &options)?.sync_all()?;
+            area.sync(&dir.open_with(path.last(), &options)?.into_std())?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
@@ -16,7 +16,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::fit::{self, Case, FileSystem};
-use super::journal::{self, Journal, Kept};
+use super::flush::Flush;
+use super::journal::{self, Journal, Kept, Trust};
 use super::open;
 use super::partial::lock;
 use super::root::Root;
@@ -56,6 +57,8 @@ pub(super) struct Area {
     pub(super) system: FileSystem,
     /// The tree as it comes.
     pub(super) data: Arc<Dir>,
+    /// Has all of that on the disk.
+    pub(super) flush: Flush,
     /// What an earlier try left, by the path that it is staged under.
     pub(super) kept: HashMap<RelPath, Kept>,
     /// The keys of these: see [`spelt`].
@@ -114,21 +117,13 @@ impl Area {
         // Whoever had it before may have cleared it: then this is a lock on nothing.
         area.symlink_metadata("lock")?;
         let system = FileSystem::probe(&area);
-        let kept = match open::to_read(&area, "journal") {
-            Ok(old) => journal::load(&old, system.case)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
-            // What cannot be read now is not worthless.
-            Err(error) => return Err(error),
-        };
+        let kept = left(&area, system.case)?;
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
             area.remove_dir_all("data")?;
         }
         let data = private_folder(&area, "data")?;
-        if !kept.is_empty() {
-            // The new journal says that all of this is on the disk.
-            sync_all_below(&data)?;
-        }
+        let flush = Flush::of(&data)?;
         options.truncate(true);
         let fresh = area.open_with("journal.new", &options)?.into_std();
         let journal = Journal::begin(fresh, &kept)?;
@@ -138,6 +133,7 @@ impl Area {
             name: name.to_owned(),
             system,
             data: Arc::new(data),
+            flush,
             spelt: spelt(system.case, &kept),
             kept,
             journal: Mutex::new(journal),
@@ -158,10 +154,26 @@ impl Area {
 
     /// Makes everything staged, and the journal's word on it, survive a power cut.
     pub(super) fn checkpoint(&self) -> io::Result<()> {
-        // Nothing is noted between the sync and the word that it has been.
+        self.sure(|| self.flush.all(&self.data))?.synced()
+    }
+
+    /// Has everything staged on the disk.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        self.sure(|| self.flush.all(&self.data)).map(drop)
+    }
+
+    /// Has a staged file on the disk.
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
+        self.sure(|| file.sync_all()).map(drop)
+    }
+
+    /// Syncs while nothing is noted. A failure is told by the system once, to whoever asks next it says that
+    /// all is well: so after one nothing counts that was noted since the last success, and none follows.
+    fn sure(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<MutexGuard<'_, Journal>> {
         let mut journal = lock(&self.journal);
-        sync_all_below(&self.data)?;
-        journal.synced()
+        journal.check()?;
+        sync().inspect_err(|_| journal.take_back())?;
+        Ok(journal)
     }
 
     /// Removes it with everything in it.
@@ -177,26 +189,22 @@ impl Area {
     }
 }
 
-/// Makes everything written below a folder durable with one call where the system has it.
-pub(super) fn sync_all_below(dir: &Dir) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{Mode, OFlags, openat, syncfs};
-        let open = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(syncfs(open)?)
+/// What an earlier try left, all of it on the disk.
+fn left(area: &Dir, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
+    let journal = match open::to_read(area, "journal") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        // What cannot be read now is not worthless.
+        opened => opened?,
+    };
+    let kept = journal::load(&journal, case, Trust::Noted)?;
+    if kept.is_empty() {
+        return Ok(kept);
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        for entry in dir.entries()? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                sync_all_below(&entry.open_dir()?)?;
-            } else if kind.is_file() {
-                entry.open_with(OpenOptions::new().read(true).write(true))?.sync_all()?;
-            }
-        }
-        Ok(())
+    let data = private_folder(area, "data")?;
+    match Flush::of(&data)?.all(&data) {
+        Ok(()) => Ok(kept),
+        // Of what was noted since the last sync nobody knows any more what is there.
+        Err(_) => journal::load(&journal, case, Trust::Synced),
     }
 }
 

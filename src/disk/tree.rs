@@ -9,6 +9,7 @@ use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata};
 use unicode_normalization::UnicodeNormalization;
 
+use super::flush::Flush;
 use super::place::is_taken;
 use super::root::{Root, sync_folder};
 use super::source::entry_kind;
@@ -271,7 +272,7 @@ pub fn sync(dir: &Dir) -> io::Result<()> {
 /// # Errors
 /// As the file system says.
 pub fn sync_all(dir: &Dir) -> io::Result<()> {
-    super::staging::sync_all_below(dir)
+    Flush::of(dir)?.all(dir)
 }
 
 /// Whether the same bytes come from both.

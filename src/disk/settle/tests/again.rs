@@ -1,6 +1,8 @@
 //! Going on with what an earlier try left, and with nothing else.
 
 use super::*;
+#[cfg(target_os = "linux")]
+use crate::disk::flush::Flush;
 
 #[test]
 fn a_second_try_goes_on_where_the_first_stopped() {
@@ -279,4 +281,58 @@ fn one_sender_leaves_so_much_behind_and_what_is_oldest_goes_first() {
         fresh
     };
     assert!(!is_gone(honest, 1) && !is_gone(greedy, 39) && is_gone(greedy, 0));
+}
+
+/// A handle through which nothing can be synced.
+#[cfg(target_os = "linux")]
+fn broken(partial: &Partial) -> Flush {
+    use rustix::fs::{Mode, OFlags, openat};
+    Flush { open: openat(&*partial.area.data, ".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap() }
+}
+
+/// Linux tells once that something could not be written; asked again, it says that all is well.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_synced_is_not_believed_though_the_next_sync_succeeds() {
+    let home = tempfile::tempdir().unwrap();
+    let bytes = vec![1; 3 * CHUNK as usize];
+    let first = open(home.path());
+    first.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&first, 0, &bytes, 0..1).unwrap();
+    first.leave();
+    drop(first);
+    let mut second = open(home.path());
+    second.admit(vec![file("big", bytes.len())]).unwrap();
+    write(&second, 0, &bytes, 1..3).unwrap();
+    end(&second, 0, &bytes).unwrap();
+    let broken = broken(&second);
+    let good = std::mem::replace(&mut Arc::get_mut(&mut second).unwrap().area.flush, broken);
+    assert!(second.area.checkpoint().is_err());
+    Arc::get_mut(&mut second).unwrap().area.flush = good;
+    assert!(settle(&second).is_err(), "once it has failed, it has failed");
+    second.leave();
+    drop(second);
+    let have = open(home.path()).admit(vec![file("big", bytes.len())]).unwrap().remove(0);
+    assert_eq!(have.bytes_of(bytes.len() as u64), CHUNK, "what was synced before is");
+}
+
+#[cfg(unix)]
+#[test]
+fn one_file_that_could_not_be_synced_makes_all_that_came_doubtful() {
+    let home = tempfile::tempdir().unwrap();
+    let partial = open(home.path());
+    partial.admit(vec![file("a", 3), file("b", 3)]).unwrap();
+    for entry in [0, 1] {
+        write(&partial, entry, b"abc", 0..1).unwrap();
+        end(&partial, entry, b"abc").unwrap();
+    }
+    // Which opens, and cannot be synced.
+    let area = fs::read_dir(home.path().join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(area.join("data/a")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(area.join("data/a")).status().unwrap().success());
+    assert!(settle(&partial).is_err());
+    partial.leave();
+    drop(partial);
+    let have = open(home.path()).admit(vec![file("a", 3), file("b", 3)]).unwrap();
+    assert_eq!(have, [Have::Nothing, Have::Nothing]);
 }

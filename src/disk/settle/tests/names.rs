@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::disk::fit::{FileSystem, Fit, Names};
-use crate::disk::journal;
+use crate::disk::journal::{self, Trust};
 use crate::disk::staging::spelt;
 
 /// As if the file system were another one.
@@ -120,7 +120,7 @@ fn what_is_begun_anew_under_another_spelling_is_not_taken_for_the_earlier() {
     drop(first);
     let kept = |case| {
         let area = fs::read_dir(home.path().join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
-        let kept = journal::load(&fs::File::open(area.join("journal")).unwrap(), case).unwrap();
+        let kept = journal::load(&fs::File::open(area.join("journal")).unwrap(), case, Trust::Noted).unwrap();
         kept.into_values().flat_map(|kept| kept.chunks).count()
     };
     assert_eq!(kept(Case::Folded), 1);
