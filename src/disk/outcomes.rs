@@ -56,6 +56,11 @@ impl Outcomes {
         self.settling.place()
     }
 
+    /// Whether something is not where it should go and waits in staging.
+    pub(super) fn is_refused(&self) -> bool {
+        self.settling.is_refused()
+    }
+
     /// What has been noted.
     pub(super) fn noted(&self) -> impl Iterator<Item = &Vec<Settled>> {
         self.noted.iter()

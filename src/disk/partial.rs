@@ -390,8 +390,8 @@ impl Partial {
                 keeper.end();
             }
         }
-        // Losing the leftovers' removal loses nothing: what is there is in place.
-        let _ = self.area.clear();
+        // Where this fails nothing is lost: what is there is in place, or is sent again.
+        let _ = if outcomes.is_refused() && !self.area.is_fresh() { self.area.checkpoint() } else { self.area.clear() };
         Ok(outcomes)
     }
 

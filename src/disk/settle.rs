@@ -2,14 +2,15 @@
 //! the folder chose so.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::Dir;
-use unicode_normalization::UnicodeNormalization;
+use cap_std::fs::{Dir, DirEntry};
 
+mod staged;
+
+use self::staged::{longest_in, named, prune, sync_folders};
 use super::MOST_NUMBERS;
 use super::fit::{self, Case};
 use super::mode::is_executable;
@@ -39,6 +40,14 @@ pub(super) enum Leftovers {
     Possible,
 }
 
+/// What became of something that was to move.
+enum Put {
+    /// It moved, or was dealt with otherwise.
+    Done,
+    /// It and what has its name are folders.
+    Meets(Dir, Dir),
+}
+
 /// One settling.
 #[derive(Debug)]
 pub(super) struct Settling {
@@ -51,6 +60,7 @@ pub(super) struct Settling {
     /// What did not simply get its own name, by the key of its path in staging: the file system may
     /// spell it otherwise than we did.
     exceptions: BTreeMap<String, Outcome>,
+    refused: bool,
     shown: String,
 }
 
@@ -63,6 +73,7 @@ impl Settling {
             unsynced_folders: true,
             leftovers,
             exceptions: BTreeMap::new(),
+            refused: false,
             shown: root.shown().display().to_string(),
         }
     }
@@ -87,11 +98,23 @@ impl Settling {
     /// Puts everything into place. What became of each entry is then known: [`Settling::outcome_of`].
     pub(super) fn place(&mut self) -> Result<(), Fault> {
         let (data, root) = (self.data.clone(), self.root.dir().clone());
-        self.merge(&data, &root, None).map_err(|e| self.fault(&e))
+        self.merge(&data, &root, None)
+    }
+
+    /// Whether something was not taken where it should go, and still waits in staging.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
-        Fault::disk(format!("putting files into {}", self.shown), error)
+        self.fault_at(None, error)
+    }
+
+    fn fault_at(&self, path: Option<&RelPath>, error: &io::Error) -> Fault {
+        match path {
+            Some(path) => Fault::disk(format!("putting {path} into place"), error),
+            None => Fault::disk(format!("putting files into {}", self.shown), error),
+        }
     }
 
     /// What became of an entry that was put into place.
@@ -149,45 +172,59 @@ impl Settling {
 
     /// Moves everything in `from` to `to`. A folder that is not there moves whole; one that is
     /// there is merged; a file whose name is taken is dealt with by the folder's rule, or dropped
-    /// if it is equal.
-    fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> io::Result<()> {
+    /// if it is equal. What a folder does not take fails, the rest goes on.
+    fn merge(&mut self, from: &Dir, to: &Dir, at: Option<&RelPath>) -> Result<(), Fault> {
         // All of them first: what is renamed while a folder is read may be passed over.
-        let children = from.entries()?.collect::<io::Result<Vec<_>>>()?;
+        let children = from.entries().and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut changed = false;
-        for child in children {
-            let own = child.file_name();
-            // Staging holds only what we made ourselves. A name that is none of ours is better told
-            // than passed over: what stays in staging is removed.
-            let name = name_of(&own).ok_or_else(|| io::Error::other("staging holds a name that is none"))?;
-            let path = match at {
-                Some(at) => at.join(&name).map_err(io::Error::other)?,
-                None => RelPath::from(name.clone()),
-            };
-            if self.unsynced_folders && child.file_type()?.is_dir() && to.open_dir_nofollow(name.as_str()).is_err() {
-                sync_folders(&from.open_dir_nofollow(name.as_str())?)?;
-            }
-            match rename_without_replacing(from, name.as_str(), to, name.as_str()) {
-                Ok(()) => changed = true,
-                Err(error) if is_taken(&error) => {
-                    if !self.merged(from, to, &name, &path)? {
-                        self.taken(from, to, &name, &path)?;
-                        changed = true;
-                    }
-                }
-                Err(error) => return Err(error),
+        for child in children.map_err(|e| self.fault_at(at, &e))? {
+            let (name, path) = named(&child, at).map_err(|e| self.fault_at(at, &e))?;
+            match self.put(from, to, &child, &name, &path) {
+                Ok(Put::Done) => changed = true,
+                Ok(Put::Meets(ours, theirs)) => self.merge(&ours, &theirs, Some(&path))?,
+                Err(error) if is_refused(&error) => self.refuse(&path, &error),
+                Err(error) => return Err(self.fault_at(Some(&path), &error)),
             }
         }
         // Of a large tree that is there already, every folder would take longer than all the rest.
-        if changed || self.leftovers == Leftovers::Possible { sync_folder(to) } else { Ok(()) }
+        if !changed && self.leftovers == Leftovers::None {
+            return Ok(());
+        }
+        match (sync_folder(to), at) {
+            (Err(error), Some(at)) if is_refused(&error) => self.refuse(at, &error),
+            (synced, _) => synced.map_err(|e| self.fault_at(at, &e))?,
+        }
+        Ok(())
     }
 
-    /// Merges a folder with the one that has its name; `false` where one of them is none.
-    fn merged(&mut self, from: &Dir, to: &Dir, name: &Name, path: &RelPath) -> io::Result<bool> {
-        let Ok(there) = to.open_dir_nofollow(name.as_str()) else { return Ok(false) };
-        if !from.symlink_metadata(name.as_str())?.is_dir() {
-            return Ok(false);
+    /// Moves one thing from its folder to another.
+    fn put(&mut self, from: &Dir, to: &Dir, child: &DirEntry, name: &Name, path: &RelPath) -> io::Result<Put> {
+        let is_folder = child.file_type()?.is_dir();
+        let theirs = || to.open_dir_nofollow(name.as_str());
+        if self.unsynced_folders && is_folder && theirs().is_err() {
+            sync_folders(&child.open_dir()?)?;
         }
-        self.merge(&from.open_dir_nofollow(name.as_str())?, &there, Some(path)).map(|()| true)
+        match rename_without_replacing(from, name.as_str(), to, name.as_str()) {
+            Ok(()) => Ok(Put::Done),
+            Err(error) if is_taken(&error) || is_refused(&error) => match theirs() {
+                Ok(theirs) if is_folder => Ok(Put::Meets(child.open_dir()?, theirs)),
+                _ => self.taken(from, to, name, path).map(|()| Put::Done),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that something is not taken where it should go: it waits in staging for another try.
+    fn refuse(&mut self, path: &RelPath, error: &io::Error) {
+        let doing = format!("putting {path} into place");
+        let fault = match error.kind() {
+            io::ErrorKind::CrossesDevices => {
+                Fault::new(FaultKind::Disk, format!("{doing}: its folder is in another file system"))
+            }
+            _ => Fault::disk(doing, error),
+        };
+        self.refused = true;
+        self.except(path, Outcome::Failed(fault));
     }
 
     /// Finds another name for what cannot have its own, or drops it.
@@ -309,56 +346,10 @@ impl Settling {
     }
 }
 
-/// Bytes that the longest path below a folder has, with the `/` before it; 0 where nothing is in it.
-fn longest_in(dir: &Dir) -> io::Result<usize> {
-    let mut longest = 0;
-    for child in dir.entries()? {
-        let child = child?;
-        let below = if child.file_type()?.is_dir() { longest_in(&child.open_dir()?)? } else { 0 };
-        longest = longest.max(1 + child.file_name().len() + below);
-    }
-    Ok(longest)
-}
-
-/// Syncs a folder that is to move into place whole, and the folders in it.
-fn sync_folders(dir: &Dir) -> io::Result<()> {
-    for child in dir.entries()? {
-        let child = child?;
-        if child.file_type()?.is_dir() {
-            sync_folders(&child.open_dir()?)?;
-        }
-    }
-    sync_folder(dir)
-}
-
-/// Removes from staging every file whose key is not among `good` (sorted), and folders left empty.
-fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[String]) -> io::Result<()> {
-    for child in dir.entries()? {
-        let child = child?;
-        let own = child.file_name();
-        let path = name_of(&own).and_then(|name| match at {
-            Some(at) => at.join(&name).ok(),
-            None => Some(RelPath::from(name)),
-        });
-        let is_folder = child.file_type()?.is_dir();
-        match path {
-            Some(path) if is_folder => {
-                prune(&child.open_dir()?, Some(&path), case, good)?;
-                // Fails, as it should, where something good is in it.
-                let _ = child.remove_dir();
-            }
-            Some(path) if good.binary_search(&fit::key(case, &path)).is_ok() => {}
-            _ if is_folder => dir.remove_dir_all(&own)?,
-            _ => dir.remove_file(&own)?,
-        }
-    }
-    Ok(())
-}
-
-/// The name that we gave, whichever normal form the file system keeps it in.
-fn name_of(own: &OsStr) -> Option<Name> {
-    let normal: String = own.to_str()?.nfc().collect();
-    Name::parse(&normal).ok()
+/// Whether a place does not take something, whoever has the name: what goes elsewhere is not touched by it.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
+#[cfg(target_os = "linux")]
+use crate::disk_full::with_small_disk;
 use crate::house::home::Home;
+#[cfg(target_os = "linux")]
+use crate::house::home::Node;
 use crate::house::noise;
 use crate::house::process::Process;
 
@@ -194,4 +198,38 @@ fn what_is_there_already_becomes_as_executable_as_what_is_sent() {
         assert_eq!(may_run(), mode == 0o700);
     }
     assert_eq!(alice.tree("inbox"), ["run.sh"]);
+}
+
+/// Something is mounted below the folder that receives: nothing can be renamed to there.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_one_folder_does_not_take_fails_by_its_name_and_everything_else_arrives() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let then = format!(
+        "exec '{}' up --port 0 --dir inbox --accept all --json --interface {} --name {}",
+        crate::house::home::PROGRAM,
+        crate::house::home::loopback(),
+        alice.name()
+    );
+    alice.folder("inbox/tree/sub");
+    let Some(command) = with_small_disk(&alice, "inbox/tree/sub", "size=4m", &then) else {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    };
+    let node = Node::new(Process::start(command));
+    for path in ["tree/a", "tree/sub/b", "tree/sub/new/c", "tree/z/d"] {
+        bob.write(path, path);
+    }
+    for sent in [true, false] {
+        let pushed = bob.run(&["push", "tree", &node.at()]).exits(8).last();
+        let failed = |path: &str| {
+            let entries = pushed["entries"].as_array().unwrap();
+            let entry = entries.iter().find(|entry| entry["path"] == path).unwrap();
+            entry["outcome"] == "failed" && entry["error"].to_string().contains("in another file system")
+        };
+        assert!(["tree/sub/b", "tree/sub/new/c"].into_iter().all(failed), "{pushed}");
+        assert!(!failed("tree/a") && !failed("tree/z/d") && !failed("tree/sub"), "{pushed}");
+        assert_eq!(alice.read("inbox/tree/z/d"), b"tree/z/d");
+        assert_eq!(pushed["bytes_moved"] != 0, sent, "what waits is not sent again: {pushed}");
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Mutex;
 
+use std::ffi::OsStr;
+
+use super::super::staged::name_of;
 use super::*;
 use crate::disk::fit::{FileSystem, Fit, Names};
 use crate::disk::journal::{self, Trust};
