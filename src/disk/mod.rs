@@ -19,6 +19,7 @@ pub mod reader;
 pub mod receipts;
 pub mod root;
 mod settle;
+mod slots;
 pub mod source;
 mod sparse;
 mod staging;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::keeper::Keeper;
-use super::partial::{Slot, Slots, State};
 use super::settle::Settling;
+use super::slots::{Slot, Slots, State};
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::{Entry, Outcome};

@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::fit::Fit;
 use super::keeper::Keeper;
 use super::outcomes::Outcomes;
-use super::place::{Found, Place};
+use super::place::Place;
 use super::root::{Folders, Missing, Root};
 use super::settle::{Leftovers, Settling};
+pub use super::slots::End;
+use super::slots::{Slot, Slots, State, Work};
 use super::staging::Area;
-use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
+use crate::base::digest::{CHUNK, chunk_length};
 use crate::base::fault::Fault;
 use crate::base::id::{PeerId, TransferId};
-use crate::base::manifest::{ChunkRun, Entry, EntryKind, Have};
+use crate::base::manifest::{Entry, EntryKind, Have};
 use crate::base::path::RelPath;
 
 /// One transfer's staging.
@@ -33,142 +35,6 @@ pub struct Partial {
     settling: AtomicBool,
     /// Whether it has been left: the folder may be another transfer's by now.
     left: AtomicBool,
-}
-
-/// What is known of each entry, in pages: what is through with can be let go of bit by bit.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    /// Each page with the place of its first entry.
-    pages: Vec<(usize, Vec<Slot>)>,
-    count: usize,
-}
-
-impl Slots {
-    fn push(&mut self, page: Vec<Slot>) {
-        let first = self.count;
-        self.count += page.len();
-        if !page.is_empty() {
-            self.pages.push((first, page));
-        }
-    }
-
-    /// The pages, each with the place of its first entry.
-    pub(super) fn into_pages(self) -> std::vec::IntoIter<(usize, Vec<Slot>)> {
-        self.pages.into_iter()
-    }
-
-    /// All of them, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.pages.iter().flat_map(|(_, page)| page)
-    }
-
-    /// What is known of an entry.
-    ///
-    /// # Errors
-    /// A protocol fault for what was not offered.
-    pub(super) fn at(&mut self, entry: u32) -> Result<&mut Slot, Fault> {
-        let place = entry as usize;
-        let after = self.pages.partition_point(|(first, _)| *first <= place);
-        let page = after.checked_sub(1).and_then(|at| self.pages.get_mut(at));
-        let slot = page.and_then(|(first, page)| page.get_mut(place - *first));
-        slot.ok_or_else(|| Fault::protocol("an entry that was not offered"))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) entry: Entry,
-    /// Where it goes, if not to its own path: see [`Fit`].
-    pub(super) elsewhere: Option<Box<RelPath>>,
-    pub(super) state: State,
-}
-
-impl Slot {
-    /// Whether its bytes wait in staging.
-    pub(super) fn is_staged(&self) -> bool {
-        matches!(self.state, State::Staged(_))
-    }
-
-    /// Where it goes.
-    pub(super) fn local(&self) -> &RelPath {
-        self.elsewhere.as_deref().unwrap_or(&self.entry.path)
-    }
-}
-
-#[derive(Debug)]
-pub(super) enum State {
-    /// A folder or a link: nothing to write before everything is settled.
-    Plain,
-    /// Nothing of it is there yet.
-    Awaited,
-    /// Chunks are being collected.
-    Open(Box<Work>),
-    /// All there and verified.
-    Staged(EntryDigest),
-    /// An equal file is in place.
-    Equal(Found),
-    /// Something else is in place, and stays.
-    Skipped,
-    /// A file with the same bytes is in place.
-    Same(EntryDigest, Found),
-    /// It will not come.
-    Failed(Fault),
-}
-
-impl State {
-    /// The work on a file that is not complete; `None` where there is none to be done.
-    pub(super) fn work(&mut self) -> Option<&mut Work> {
-        if matches!(self, Self::Awaited) {
-            *self = Self::Open(Box::default());
-        }
-        match self {
-            Self::Open(work) => Some(work),
-            _ => None,
-        }
-    }
-}
-
-/// A file whose chunks are being collected.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    pub(super) chunks: Vec<Option<ChunkHash>>,
-    pub(super) got: usize,
-    pub(super) bytes: u64,
-    /// Whether an earlier try left some of it.
-    pub(super) resumed: bool,
-    /// A chunk of a pipe that is not a whole one: only the last may be.
-    pub(super) short: Option<u32>,
-    pub(super) number: Option<u32>,
-    pub(super) end: Option<End>,
-    /// A file in place that may be the same, and its digest.
-    pub(super) candidate: Option<(EntryDigest, Found)>,
-}
-
-impl Work {
-    /// The runs that the sender is told of. It sends all others again, also those that are here: there
-    /// may be more than can be told.
-    fn told(&mut self) -> Vec<ChunkRun> {
-        let there = self.chunks.iter().zip(0..).filter_map(|(chunk, index)| chunk.map(|_| index));
-        let runs = runs(there);
-        if runs.len() == Have::MAX_RUNS
-            && let Some(last) = runs.last()
-        {
-            let end = (last.first + last.count) as usize;
-            let untold = self.chunks.drain(end..).flatten().count();
-            self.got -= untold;
-            self.bytes = self.got as u64 * CHUNK;
-        }
-        runs
-    }
-}
-
-/// What the sender says of an entry when it is through.
-#[derive(Debug, Clone, Copy)]
-pub struct End {
-    /// Its length.
-    pub size: u64,
-    /// Its digest.
-    pub digest: EntryDigest,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -413,18 +279,4 @@ impl Drop for Partial {
             let _ = self.area.clear();
         }
     }
-}
-
-/// The runs of chunks with these numbers, which are in order; as many runs as may be told.
-pub(super) fn runs(there: impl Iterator<Item = u32>) -> Vec<ChunkRun> {
-    let mut runs: Vec<ChunkRun> = Vec::new();
-    for index in there {
-        let full = runs.len() == Have::MAX_RUNS;
-        match runs.last_mut() {
-            Some(run) if run.first + run.count == index => run.count += 1,
-            _ if full => break,
-            _ => runs.push(ChunkRun { first: index, count: 1 }),
-        }
-    }
-    runs
 }

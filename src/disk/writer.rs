@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::mode::set_executable;
 use super::open;
-use super::partial::{End, Partial, State, lock};
+use super::partial::{Partial, lock};
 use super::root::{Folders, Missing};
+use super::slots::{End, State};
 use super::sparse::{self, Ground};
 use crate::base::digest::{CHUNK, EntryDigest, VerifiedChunk, chunk_length, chunks_of};
 use crate::base::fault::{Fault, FaultKind};
