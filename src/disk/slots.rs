@@ -126,8 +126,11 @@ impl Work {
         {
             let end = (last.first + last.count) as usize;
             let untold = self.chunks.drain(end..).flatten().count();
-            self.got -= untold;
-            self.bytes = self.got as u64 * CHUNK;
+            if untold > 0 {
+                self.got -= untold;
+                // The last chunk, which may be short, is not among those that are told.
+                self.bytes = self.got as u64 * CHUNK;
+            }
         }
         runs
     }
@@ -154,4 +157,27 @@ pub(super) fn runs(there: impl Iterator<Item = u32>) -> Vec<ChunkRun> {
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file whose chunks with even numbers are there, the last of which has one byte.
+    fn every_other(count: u32) -> Work {
+        let chunks: Vec<_> = (0..count).map(|index| (index % 2 == 0).then_some(ChunkHash([0; 32]))).collect();
+        let got = chunks.iter().flatten().count();
+        Work { chunks, got, bytes: (got as u64 - 1) * CHUNK + 1, ..Work::default() }
+    }
+
+    #[test]
+    fn only_bytes_that_are_told_of_count_as_there() {
+        let most = Have::MAX_RUNS as u32;
+        let mut work = every_other(2 * most - 1);
+        assert_eq!(work.told().len(), Have::MAX_RUNS);
+        assert_eq!(work.bytes, u64::from(most - 1) * CHUNK + 1, "all is told, also the short one");
+        let mut work = every_other(2 * most + 1);
+        assert_eq!(work.told().len(), Have::MAX_RUNS);
+        assert_eq!((work.got, work.bytes), (Have::MAX_RUNS, u64::from(most) * CHUNK));
+    }
 }
