@@ -236,6 +236,13 @@ impl Partial {
             keeper.begin()?;
         }
         self.settling.store(true, Ordering::Release);
+        let settled = self.put_into_place();
+        // Nobody can go on with a fresh one.
+        self.settling.store(settled.is_ok() || !self.area.is_fresh(), Ordering::Release);
+        settled
+    }
+
+    fn put_into_place(&self) -> Result<Outcomes, Fault> {
         // Nothing more is admitted.
         let slots = std::mem::take(&mut *lock(&self.slots));
         let complete =

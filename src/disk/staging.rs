@@ -52,7 +52,7 @@ const OWNER: usize = 12;
 #[derive(Debug)]
 pub(super) struct Area {
     root: Root,
-    name: String,
+    pub(super) name: String,
     /// What its file system makes of names.
     pub(super) system: FileSystem,
     /// The tree as it comes.

@@ -214,6 +214,23 @@ fn zeros_are_zeros_also_where_an_earlier_try_has_written() {
     assert!(fs::read(home.path().join("disk")).unwrap() == bytes);
 }
 
+#[test]
+fn what_nobody_can_go_on_with_is_cleared_also_where_it_could_not_be_put_into_place() {
+    let home = tempfile::tempdir().unwrap();
+    let mut beside = open(home.path());
+    // As if another of the same had been under way for long.
+    let (staging, name) = (home.path().join(".ftx-partial"), format!("{}-x", beside.area.name));
+    fs::rename(staging.join(&beside.area.name), staging.join(&name)).unwrap();
+    Arc::get_mut(&mut beside).unwrap().area.name = name;
+    beside.admit(vec![file("a", 3)]).unwrap();
+    write(&beside, 0, b"abc", 0..1).unwrap();
+    end(&beside, 0, b"abc").unwrap();
+    beside.area.data.remove_file("a").unwrap();
+    assert!(settle(&beside).is_err());
+    beside.leave();
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
 /// A sender that lost its connection is back before the receiver has noticed that it was gone.
 #[test]
 fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
