@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
@@ -114,8 +114,9 @@ impl Area {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Whoever had it before may have cleared it: then this is a lock on nothing.
-        area.symlink_metadata("lock")?;
+        if !is_named(&lock, &area.symlink_metadata("lock")?)? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let system = FileSystem::probe(&area);
         let kept = left(&area, system.case)?;
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
@@ -179,7 +180,7 @@ impl Area {
     /// Removes it with everything in it.
     pub(super) fn clear(&self) -> io::Result<()> {
         let staging = self.root.staging().open_dir_nofollow(STAGING)?;
-        if staging.remove_dir_all(&self.name).is_err() {
+        if remove(&staging, &self.name).is_err() {
             // Some file systems, as NFS, keep what is open in its folder until it is closed.
             drop(lock(&self.lock).take());
             staging.remove_dir(&self.name)?;
@@ -239,7 +240,7 @@ fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
         // Held until it is gone: nobody goes on with it meanwhile.
         if idle.is_some_and(|idle| idle > KEPT_FOR) {
             if lock.try_lock().is_ok() {
-                staging.remove_dir_all(other)?;
+                remove(staging, other)?;
             }
         } else if other != name && name.get(..OWNER).is_some_and(|owner| other.starts_with(owner)) {
             left.push((idle.unwrap_or_default(), other.to_owned(), lock));
@@ -248,10 +249,44 @@ fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
     left.sort_by_key(|(idle, ..)| *idle);
     for (_, other, lock) in left.iter().skip(MOST_LEFT - 1) {
         if lock.try_lock().is_ok() {
-            staging.remove_dir_all(other)?;
+            remove(staging, other)?;
         }
     }
     Ok(())
+}
+
+/// Removes the folder of a transfer, whose lock is held. The lock goes last: with a new one the folder is
+/// somebody else's from then on.
+fn remove(staging: &Dir, name: &str) -> io::Result<()> {
+    let area = staging.open_dir_nofollow(name)?;
+    for entry in area.entries()? {
+        let entry = entry?;
+        match entry.file_name() {
+            own if own == "lock" => {}
+            own if entry.file_type()?.is_dir() => area.remove_dir_all(own)?,
+            own => area.remove_file(own)?,
+        }
+    }
+    area.remove_file("lock")?;
+    drop(area);
+    staging.remove_dir(name)
+}
+
+/// Whether a lock is still the one of this name: whoever had it before may have cleared it, and somebody
+/// else have made another.
+fn is_named(lock: &File, there: &Metadata) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let there = (cap_std::fs::MetadataExt::dev(there), cap_std::fs::MetadataExt::ino(there));
+        let ours = lock.metadata()?;
+        Ok((ours.dev(), ours.ino()) == there)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (lock, there);
+        Ok(true)
+    }
 }
 
 /// Whether a folder in staging is named as we name them: 32 hexadecimal digits, perhaps with a

@@ -231,6 +231,29 @@ fn what_nobody_can_go_on_with_is_cleared_also_where_it_could_not_be_put_into_pla
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
 
+/// Whoever waits for a folder may find it while it is being cleared.
+#[test]
+fn what_is_made_in_a_folder_that_is_cleared_just_then_is_not_cleared_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let root = Root::open(home.path()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let root = &root;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    let partial = Partial::open(root, PeerId::of_public_key(&[1; 32]), &[0; 32], TransferId::new());
+                    let partial = Arc::new(partial.unwrap());
+                    partial.admit((0..20).map(|n| file(&format!("t/{n}"), 3)).collect()).unwrap();
+                    (0..20).for_each(|entry| write(&partial, entry, b"abc", 0..1).unwrap());
+                    let fault = Fault::new(FaultKind::Other, "it changed");
+                    (0..20).for_each(|entry| Writer::new(&partial).give_up(entry, fault.clone()).unwrap());
+                    partial.leave();
+                }
+            });
+        }
+    });
+}
+
 /// A sender that lost its connection is back before the receiver has noticed that it was gone.
 #[test]
 fn a_transfer_goes_on_with_what_another_of_the_same_leaves_just_then() {
