@@ -63,13 +63,12 @@ impl Kept {
 /// A journal being written.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    /// `None` once nothing is to be noted any more.
+    file: Option<File>,
     buffer: Vec<u8>,
     next: u32,
     /// Bytes of the file up to the last [`Record::Synced`].
     sure: u64,
-    /// Whether what came could not be synced: nothing is noted any more.
-    doubted: bool,
 }
 
 /// How much of a journal is believed.
@@ -85,7 +84,7 @@ impl Journal {
     /// Begins a journal in an empty file, with what is kept from an earlier one: that has to be on
     /// the disk. So is the journal then, for it is to take the other's place.
     pub(super) fn begin(file: File, kept: &HashMap<RelPath, Kept>) -> io::Result<Self> {
-        let mut journal = Self { file, buffer: MAGIC.to_vec(), next: 0, sure: 0, doubted: false };
+        let mut journal = Self { file: Some(file), buffer: MAGIC.to_vec(), next: 0, sure: 0 };
         journal.buffer.extend(boot());
         for (path, kept) in kept {
             let file = journal.start(path, kept.size, kept.modified)?;
@@ -123,29 +122,35 @@ impl Journal {
     pub(super) fn synced(&mut self) -> io::Result<()> {
         self.append(&Record::Synced)?;
         self.flush()?;
-        self.file.sync_data()?;
-        self.sure = self.file.stream_position()?;
+        let mut file = self.file()?;
+        file.sync_data()?;
+        self.sure = file.stream_position()?;
         Ok(())
     }
 
     /// Takes back everything noted since the last sync, as the next one failed.
     pub(super) fn take_back(&mut self) {
-        self.doubted = true;
-        self.buffer.clear();
         // Best effort: on such a disk this may fail, too.
-        let _ = self.file.set_len(self.sure);
+        let _ = self.file().and_then(|file| file.set_len(self.sure));
+        self.close();
     }
 
-    /// Fails once something was taken back.
-    pub(super) fn check(&self) -> io::Result<()> {
-        if self.doubted { Err(io::Error::other("an earlier sync has failed")) } else { Ok(()) }
+    /// Nothing is noted any more.
+    pub(super) fn close(&mut self) {
+        self.buffer.clear();
+        self.file = None;
+    }
+
+    /// The file, as long as something may be noted.
+    pub(super) fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| io::Error::other("an earlier sync has failed"))
     }
 
     /// Hands what is buffered to the system. Where that takes a part only, as on a full disk, the
     /// next time goes on from there: no record is ever cut off in the middle of the journal.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while !self.buffer.is_empty() {
-            match self.file.write(&self.buffer) {
+            match self.file()?.write(&self.buffer) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => drop(self.buffer.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -156,7 +161,7 @@ impl Journal {
     }
 
     fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
-        self.check()?;
+        self.file()?;
         let start = self.buffer.len();
         self.buffer.extend([0; 2]);
         let written = coding::append(record, &mut self.buffer).map_err(io::Error::other);

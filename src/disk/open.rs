@@ -34,6 +34,18 @@ pub(super) fn to_write(dir: &Dir, name: impl AsRef<OsStr>) -> io::Result<File> {
     return elsewhere::open(dir, name, cap_std::fs::OpenOptions::new().write(true).create(true));
 }
 
+/// Opens a file to give it another time, or mode. On Windows only who may write to it can; elsewhere its
+/// owner can, also where nobody may.
+///
+/// # Errors
+/// As for [`to_read`].
+pub(super) fn to_change(dir: &Dir, name: impl AsRef<OsStr>) -> io::Result<File> {
+    #[cfg(unix)]
+    return to_read(dir, name);
+    #[cfg(not(unix))]
+    return elsewhere::open(dir, single(name.as_ref())?, cap_std::fs::OpenOptions::new().read(true).write(true));
+}
+
 /// What names something in a folder, and nothing elsewhere.
 fn single(name: &OsStr) -> io::Result<&OsStr> {
     match name.as_encoded_bytes() {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::keeper::Keeper;
 use super::settle::Settling;
 use super::slots::{Slot, Slots, State};
+use super::staging::Area;
 use crate::base::digest::EntryDigest;
 use crate::base::fault::Fault;
 use crate::base::manifest::{Entry, Outcome};
@@ -47,13 +48,13 @@ impl Outcomes {
     }
 
     /// Puts everything into place, and gives what is there already its time.
-    pub(super) fn place(&mut self) -> Result<(), Fault> {
+    pub(super) fn place(&mut self, area: &Area) -> Result<(), Fault> {
         for slot in self.pages.as_mut_slice().iter_mut().flat_map(|(_, page)| page) {
             if let State::Equal(found) | State::Same(_, found) = &mut slot.state {
                 std::mem::take(found).correct(self.settling.root());
             }
         }
-        self.settling.place()
+        self.settling.place(area)
     }
 
     /// Whether something is not where it should go and waits in staging.

@@ -75,7 +75,7 @@ impl Partial {
     /// A disk fault.
     pub fn admit(&self, page: Vec<Entry>) -> Result<Vec<Have>, Fault> {
         let mut there = Place::new(&self.root);
-        let mut staged = Folders::new(self.area.data.clone());
+        let mut staged = Folders::new(self.area.data().map_err(|error| Fault::disk("reading staging", &error))?);
         let mut haves = Vec::with_capacity(page.len());
         let mut slots = Vec::with_capacity(page.len());
         let mut begun_anew = false;
@@ -249,14 +249,14 @@ impl Partial {
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
         let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
         let leftovers = if odd { Leftovers::Possible } else { Leftovers::None };
-        let mut settling = Settling::new(&self.root, self.area.data.clone(), lock(&self.fit).case(), leftovers);
+        let mut settling = Settling::new(&self.root, lock(&self.fit).case(), leftovers);
         settling.prepare(&slots, &self.area)?;
         let mut outcomes = Outcomes::new(slots, settling);
         match self.keeper() {
-            None => outcomes.place()?,
+            None => outcomes.place(&self.area)?,
             Some(keeper) => {
                 keeper.in_turn(&mut || {
-                    outcomes.place()?;
+                    outcomes.place(&self.area)?;
                     outcomes.note(&*keeper)
                 })?;
                 outcomes.noted().try_for_each(|page| keeper.noted(page))?;

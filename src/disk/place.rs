@@ -107,7 +107,7 @@ impl Found {
 /// Gives a file that has the right bytes the right time, so that the next look at it sees that it is
 /// equal, and makes it as executable as it should be.
 pub(super) fn make_alike(dir: &Dir, name: &Name, executable: bool, modified: Stamp) -> io::Result<()> {
-    let file = open::to_read(dir, name.as_str())?;
+    let file = open::to_change(dir, name.as_str())?;
     set_executable(&file, executable)?;
     if let Some(time) = modified.to_system() {
         file.set_times(FileTimes::new().set_modified(time))?;

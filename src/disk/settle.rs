@@ -52,7 +52,6 @@ enum Put {
 #[derive(Debug)]
 pub(super) struct Settling {
     root: Root,
-    data: Arc<Dir>,
     case: Case,
     /// Whether new folders are still to be synced when they move into place.
     unsynced_folders: bool,
@@ -65,10 +64,9 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    pub(super) fn new(root: &Root, data: Arc<Dir>, case: Case, leftovers: Leftovers) -> Self {
+    pub(super) fn new(root: &Root, case: Case, leftovers: Leftovers) -> Self {
         Self {
             root: root.clone(),
-            data,
             case,
             unsynced_folders: true,
             leftovers,
@@ -85,19 +83,20 @@ impl Settling {
 
     /// Has everything complete and on the disk, in staging.
     pub(super) fn prepare(&mut self, slots: &Slots, area: &Area) -> Result<(), Fault> {
+        let data = area.data().map_err(|e| self.fault(&e))?;
         if self.leftovers == Leftovers::Possible {
             let good = slots.iter().filter(|slot| slot.is_staged());
             let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
-            prune(&self.data, None, self.case, &good).map_err(|e| self.fault(&e))?;
+            prune(&data, None, self.case, &good).map_err(|e| self.fault(&e))?;
         }
-        self.plain(slots).map_err(|e| self.fault(&e))?;
-        self.sync(slots, area).map_err(|e| self.fault(&e))
+        self.plain(slots, &data).map_err(|e| self.fault(&e))?;
+        self.sync(slots, area, &data).map_err(|e| self.fault(&e))
     }
 
     /// Puts everything into place. What became of each entry is then known: [`Settling::outcome_of`].
-    pub(super) fn place(&mut self) -> Result<(), Fault> {
-        let (data, root) = (self.data.clone(), self.root.dir().clone());
+    pub(super) fn place(&mut self, area: &Area) -> Result<(), Fault> {
+        let (data, root) = (area.data().map_err(|e| self.fault(&e))?, self.root.dir().clone());
         self.merge(&data, &root, None)
     }
 
@@ -124,8 +123,8 @@ impl Settling {
     }
 
     /// Makes the folders, then the links, in staging.
-    fn plain(&mut self, slots: &Slots) -> io::Result<()> {
-        let mut staged = Folders::new(self.data.clone());
+    fn plain(&mut self, slots: &Slots, data: &Arc<Dir>) -> io::Result<()> {
+        let mut staged = Folders::new(data.clone());
         let mut there = Folders::new(self.root.dir().clone());
         for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
             // With one that is there nothing would be merged but what is in it; at most it is to be synced.
@@ -153,14 +152,14 @@ impl Settling {
     }
 
     /// Has every file on the disk before any is in place.
-    fn sync(&mut self, slots: &Slots, area: &Area) -> io::Result<()> {
+    fn sync(&mut self, slots: &Slots, area: &Area, data: &Arc<Dir>) -> io::Result<()> {
         let came = || slots.iter().filter(|slot| slot.is_staged()).map(Slot::local);
         if came().count() > SYNC_SINGLY {
             // There it takes everything, elsewhere only the files.
             self.unsynced_folders = !cfg!(target_os = "linux");
             return area.sync_all();
         }
-        let mut staged = Folders::new(self.data.clone());
+        let mut staged = Folders::new(data.clone());
         for path in came() {
             let dir = staged.holding(path, Missing::Fail)?;
             let mut options = read_nofollow();

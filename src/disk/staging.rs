@@ -55,8 +55,8 @@ pub(super) struct Area {
     pub(super) name: String,
     /// What its file system makes of names.
     pub(super) system: FileSystem,
-    /// The tree as it comes.
-    pub(super) data: Arc<Dir>,
+    /// The tree as it comes, until it is cleared.
+    data: Mutex<Option<Arc<Dir>>>,
     /// Has all of that on the disk.
     pub(super) flush: Flush,
     /// What an earlier try left, by the path that it is staged under.
@@ -133,7 +133,7 @@ impl Area {
             root: root.clone(),
             name: name.to_owned(),
             system,
-            data: Arc::new(data),
+            data: Mutex::new(Some(Arc::new(data))),
             flush,
             spelt: spelt(system.case, &kept),
             kept,
@@ -153,14 +153,19 @@ impl Area {
         self.kept.contains_key(local) || (!self.spelt.is_empty() && self.spelt.contains(&fit::key(Case::Folded, local)))
     }
 
+    /// The tree as it comes.
+    pub(super) fn data(&self) -> io::Result<Arc<Dir>> {
+        lock(&self.data).clone().ok_or_else(|| io::Error::other("its staging has been cleared"))
+    }
+
     /// Makes everything staged, and the journal's word on it, survive a power cut.
     pub(super) fn checkpoint(&self) -> io::Result<()> {
-        self.sure(|| self.flush.all(&self.data))?.synced()
+        self.sure(|| self.flush.all(&*self.data()?))?.synced()
     }
 
     /// Has everything staged on the disk.
     pub(super) fn sync_all(&self) -> io::Result<()> {
-        self.sure(|| self.flush.all(&self.data)).map(drop)
+        self.sure(|| self.flush.all(&*self.data()?)).map(drop)
     }
 
     /// Has a staged file on the disk.
@@ -172,16 +177,18 @@ impl Area {
     /// all is well: so after one nothing counts that was noted since the last success, and none follows.
     fn sure(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<MutexGuard<'_, Journal>> {
         let mut journal = lock(&self.journal);
-        journal.check()?;
+        journal.file()?;
         sync().inspect_err(|_| journal.take_back())?;
         Ok(journal)
     }
 
     /// Removes it with everything in it.
     pub(super) fn clear(&self) -> io::Result<()> {
+        // Windows removes no folder that is open; some file systems, as NFS, keep what is open in its folder.
+        drop(lock(&self.data).take());
+        lock(&self.journal).close();
         let staging = self.root.staging().open_dir_nofollow(STAGING)?;
         if remove(&staging, &self.name).is_err() {
-            // Some file systems, as NFS, keep what is open in its folder until it is closed.
             drop(lock(&self.lock).take());
             staging.remove_dir(&self.name)?;
         }

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cap_std::fs::Dir;
+
 use super::mode::set_executable;
 use super::open;
 use super::partial::{Partial, lock};
@@ -26,14 +28,20 @@ const SYNC_EVERY: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Writer {
     partial: Arc<Partial>,
-    folders: Folders,
+    /// Those in staging that are open.
+    folders: Option<Folders>,
     open: Option<(u32, File)>,
 }
 
 impl Writer {
     /// A writer; each thread has its own.
     pub fn new(partial: &Arc<Partial>) -> Self {
-        Self { partial: partial.clone(), folders: Folders::new(partial.area.data.clone()), open: None }
+        Self { partial: partial.clone(), folders: None, open: None }
+    }
+
+    /// Lets go of everything that is open: Windows neither moves nor removes a folder that is.
+    pub fn let_go(&mut self) {
+        (self.folders, self.open) = (None, None);
     }
 
     /// Writes a chunk of an entry.
@@ -231,16 +239,25 @@ impl Writer {
         };
         self.open = None;
         if good.is_none() {
-            let dir = self.folders.holding(&path, Missing::Fail);
+            let dir = self.holding(&path, Missing::Fail);
             let _ = dir.and_then(|dir| dir.remove_file(path.last()));
         }
         finished.map_err(|error| Fault::disk(format!("finishing {path}"), &error))
     }
 
+    /// The folder in staging that holds `path`.
+    fn holding(&mut self, path: &RelPath, missing: Missing) -> io::Result<Arc<Dir>> {
+        let folders = match self.folders.take() {
+            Some(folders) => folders,
+            None => Folders::new(self.partial.area.data()?),
+        };
+        self.folders.insert(folders).holding(path, missing)
+    }
+
     /// The staged file of an entry, opened once for a run of its chunks.
     fn file(&mut self, entry: u32, path: &RelPath) -> Result<&mut File, Fault> {
         if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
-            let dir = self.folders.holding(path, Missing::Create);
+            let dir = self.holding(path, Missing::Create);
             // Chunks may come through several writers; whoever is first makes the file.
             let opened = dir.and_then(|dir| open::to_write(&dir, path.last()));
             let file = opened.map_err(|error| Fault::disk(format!("creating {path}"), &error))?;

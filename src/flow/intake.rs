@@ -270,7 +270,10 @@ fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buf
                 }
                 Piece::End { entry, end } => writer.end(entry, end)?,
                 Piece::Gone { entry, fault } => writer.give_up(entry, fault)?,
-                Piece::Drained(done) => drop(done.send(())),
+                Piece::Drained(done) => {
+                    writer.let_go();
+                    let _ = done.send(());
+                }
             }
         }
         buffers.give(handful.small);

@@ -199,7 +199,7 @@ fn zeros_are_zeros_also_where_an_earlier_try_has_written() {
     let first = open(home.path());
     first.admit(vec![file("disk", bytes.len())]).unwrap();
     write(&first, 0, &bytes, 0..2).unwrap();
-    let mut staged = first.area.data.open_with("disk", cap_std::fs::OpenOptions::new().write(true)).unwrap();
+    let mut staged = first.area.data().unwrap().open_with("disk", cap_std::fs::OpenOptions::new().write(true)).unwrap();
     io::Seek::seek(&mut staged, io::SeekFrom::Start(2 * CHUNK)).unwrap();
     io::Write::write_all(&mut staged, &vec![9; CHUNK as usize + 5]).unwrap();
     first.leave();
@@ -225,7 +225,7 @@ fn what_nobody_can_go_on_with_is_cleared_also_where_it_could_not_be_put_into_pla
     beside.admit(vec![file("a", 3)]).unwrap();
     write(&beside, 0, b"abc", 0..1).unwrap();
     end(&beside, 0, b"abc").unwrap();
-    beside.area.data.remove_file("a").unwrap();
+    beside.area.data().unwrap().remove_file("a").unwrap();
     assert!(settle(&beside).is_err());
     beside.leave();
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
@@ -327,7 +327,9 @@ fn one_sender_leaves_so_much_behind_and_what_is_oldest_goes_first() {
 #[cfg(target_os = "linux")]
 fn broken(partial: &Partial) -> Flush {
     use rustix::fs::{Mode, OFlags, openat};
-    Flush { open: openat(&*partial.area.data, ".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap() }
+    Flush {
+        open: openat(&*partial.area.data().unwrap(), ".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap(),
+    }
 }
 
 /// Linux tells once that something could not be written; asked again, it says that all is well.

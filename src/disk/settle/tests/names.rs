@@ -107,9 +107,9 @@ fn what_we_staged_is_known_again_in_either_normal_form_and_nothing_is_passed_ove
     write(&partial, 0, b"abc", 0..1).unwrap();
     end(&partial, 0, b"abc").unwrap();
     // As if the file system had made something of a name that is no name.
-    partial.area.data.write("x\\y", "kept").unwrap();
+    partial.area.data().unwrap().write("x\\y", "kept").unwrap();
     assert!(settle(&partial).is_err());
-    assert_eq!(partial.area.data.read_to_string("x\\y").unwrap(), "kept");
+    assert_eq!(partial.area.data().unwrap().read_to_string("x\\y").unwrap(), "kept");
 }
 
 /// What began under the other spelling took the bytes with it, on the disk of the journal, too.
