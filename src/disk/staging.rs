@@ -20,7 +20,7 @@ use super::flush::Flush;
 use super::journal::{self, Journal, Kept, Trust};
 use super::open;
 use super::partial::lock;
-use super::root::Root;
+use super::root::{Root, sync_folder};
 use super::tree::private_folder;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::{PeerId, TransferId};
@@ -129,6 +129,10 @@ impl Area {
         let fresh = area.open_with("journal.new", &options)?.into_std();
         let journal = Journal::begin(fresh, &kept)?;
         area.rename("journal.new", &area, "journal")?;
+        if !kept.is_empty() {
+            // The old one must not come back after a power cut: it does not say what begins anew.
+            sync_folder(&area)?;
+        }
         Ok(Some(Self {
             root: root.clone(),
             name: name.to_owned(),
