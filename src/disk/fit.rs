@@ -2,6 +2,7 @@
 //! others hold certain names not at all. What does not fit gets another name, and the sender is
 //! told which.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -97,10 +98,10 @@ pub fn folded(text: &str) -> String {
 }
 
 /// What stands for a path among others of one file system: the same for all its spellings.
-pub(super) fn key(case: Case, path: &RelPath) -> String {
+pub(super) fn key(case: Case, path: &RelPath) -> Cow<'_, str> {
     match case {
-        Case::Kept => path.as_str().to_owned(),
-        Case::Folded => folded(path.as_str()),
+        Case::Kept => path.as_str().into(),
+        Case::Folded => folded(path.as_str()).into(),
     }
 }
 

@@ -6,6 +6,9 @@
 //! only what stands before the last [`Record::Synced`] counts: what came later may never have
 //! reached the disk.
 
+mod left;
+mod records;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -14,6 +17,8 @@ use std::io::{self, Read, Seek, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(super) use self::left::Left;
+use self::records::Records;
 use super::fit::{self, Case};
 use crate::base::coding;
 use crate::base::digest::{ChunkHash, chunks_of};
@@ -43,9 +48,22 @@ pub(super) struct Kept {
     pub(super) size: u64,
     /// Its time when it was offered.
     pub(super) modified: Stamp,
-    /// The chunks that are there, by their number: a journal that names a late one takes no more memory
-    /// than one that names the first.
-    pub(super) chunks: BTreeMap<u32, ChunkHash>,
+    /// The chunks that are there, in the order of their numbers: to name a late one takes no more memory than
+    /// to name the first.
+    pub(super) chunks: Vec<(u32, ChunkHash)>,
+}
+
+impl Kept {
+    fn add(&mut self, index: u32, hash: ChunkHash) {
+        // Nearly all files have just one.
+        if self.chunks.is_empty() {
+            self.chunks.reserve_exact(1);
+        }
+        match self.chunks.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => self.chunks[at].1 = hash,
+            Err(at) => self.chunks.insert(at, (index, hash)),
+        }
+    }
 }
 
 impl Kept {
@@ -83,7 +101,7 @@ pub(super) enum Trust {
 impl Journal {
     /// Begins a journal in an empty file, with what is kept from an earlier one: that has to be on
     /// the disk. So is the journal then, for it is to take the other's place.
-    pub(super) fn begin(file: File, kept: &HashMap<RelPath, Kept>) -> io::Result<Self> {
+    pub(super) fn begin(file: File, kept: &BTreeMap<RelPath, Kept>) -> io::Result<Self> {
         let mut journal = Self { file: Some(file), buffer: MAGIC.to_vec(), next: 0, sure: 0 };
         journal.buffer.extend(boot());
         for (path, kept) in kept {
@@ -184,73 +202,63 @@ impl Drop for Journal {
 }
 
 /// Reads what a journal says; one that is none says nothing.
-pub(super) fn load(mut file: &File, case: Case, trust: Trust) -> io::Result<HashMap<RelPath, Kept>> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    let boot = (trust == Trust::Noted).then(boot);
-    Ok(parse(&bytes, boot, case))
+pub(super) fn load(file: &File, case: Case, trust: Trust) -> io::Result<BTreeMap<RelPath, Kept>> {
+    parse(file, (trust == Trust::Noted).then(boot), case)
 }
 
 /// What was noted in this boot is believed, of another one, as of none, only what was synced.
-fn parse(bytes: &[u8], boot: Option<[u8; 16]>, case: Case) -> HashMap<RelPath, Kept> {
-    let Some(rest) = bytes.strip_prefix(&MAGIC).filter(|rest| rest.len() >= 16) else {
-        return HashMap::new();
-    };
-    let (written_in, rest) = rest.split_at(16);
-    let mut records = records(rest);
-    if boot.is_none_or(|boot| written_in != boot) {
-        let synced = records.iter().rposition(|r| *r == Record::Synced).unwrap_or(0);
-        records.truncate(synced);
+fn parse(mut file: impl Read + Seek, boot: Option<[u8; 16]>, case: Case) -> io::Result<BTreeMap<RelPath, Kept>> {
+    let Some((written_in, records)) = Records::of(&mut file)? else { return Ok(BTreeMap::new()) };
+    if boot == Some(written_in) {
+        return replay(records, case);
     }
-    replay(records, case)
+    let mut synced = 0;
+    for (before, record) in records.enumerate() {
+        if record? == Record::Synced {
+            synced = before;
+        }
+    }
+    match Records::of(&mut file)? {
+        Some((_, records)) => replay(records.take(synced), case),
+        None => Ok(BTreeMap::new()),
+    }
 }
 
-fn records(mut rest: &[u8]) -> Vec<Record<'_>> {
-    let mut records = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length));
-        if after.len() < length + 4 {
-            break;
-        }
-        let (bytes, after) = after.split_at(length);
-        let (check, after) = after.split_at(4);
-        match postcard::take_from_bytes(bytes) {
-            Ok((record, [])) if Sha256::digest(bytes)[..4] == *check => records.push(record),
-            _ => break,
-        }
-        rest = after;
-    }
-    records
-}
-
-fn replay(records: Vec<Record<'_>>, case: Case) -> HashMap<RelPath, Kept> {
-    let mut paths = HashMap::new();
+fn replay(
+    records: impl Iterator<Item = io::Result<Record<'static>>>,
+    case: Case,
+) -> io::Result<BTreeMap<RelPath, Kept>> {
+    // Those that lack chunks, by their numbers: of a million small ones only a few at a time.
+    let mut parts: HashMap<u32, RelPath> = HashMap::new();
     let mut spelt: HashMap<String, RelPath> = HashMap::new();
-    let mut kept: HashMap<RelPath, Kept> = HashMap::new();
+    let mut left = BTreeMap::new();
     for record in records {
-        match record {
+        match record? {
             Record::File { file, path, size, modified } => {
                 let path = path.into_owned();
                 // Under whichever spelling: what was written last is what is there.
                 if case == Case::Folded
-                    && let Some(before) = spelt.insert(fit::key(case, &path), path.clone())
+                    && let Some(before) = spelt.insert(fit::key(case, &path).into_owned(), path.clone())
                 {
-                    kept.remove(&before);
+                    left.remove(&before);
                 }
-                kept.insert(path.clone(), Kept { size, modified, chunks: BTreeMap::new() });
-                paths.insert(file, path);
+                if size > 0 {
+                    parts.insert(file, path.clone());
+                }
+                left.insert(path, Kept { size, modified, chunks: Vec::new() });
             }
             Record::Chunk { file, index, hash } => {
-                let Some(file) = paths.get(&file).and_then(|path| kept.get_mut(path)) else { continue };
-                if chunks_of(file.size).is_some_and(|count| index < count) {
-                    file.chunks.insert(index, hash);
+                let Some(kept) = parts.get(&file).and_then(|path| left.get_mut(path)) else { continue };
+                let Some(count) = chunks_of(kept.size).filter(|count| index < *count) else { continue };
+                kept.add(index, hash);
+                if kept.chunks.len() == count as usize {
+                    parts.remove(&file);
                 }
             }
             Record::Synced => {}
         }
     }
-    kept
+    Ok(left)
 }
 
 /// What names this boot of the system; where it has no name, another one each time, so that
@@ -262,153 +270,4 @@ fn boot() -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const WHEN: Stamp = Stamp { seconds: 1, nanos: 2 };
-
-    fn written(with_sync: bool) -> Vec<u8> {
-        let mut file = tempfile::tempfile().unwrap();
-        let mut journal = Journal::begin(file.try_clone().unwrap(), &HashMap::new()).unwrap();
-        let path = RelPath::parse("tree/a.iso").unwrap();
-        let number = journal.start(&path, 3 << 20, WHEN).unwrap();
-        journal.chunk(number, 2, ChunkHash([2; 32])).unwrap();
-        if with_sync {
-            journal.synced().unwrap();
-        }
-        journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
-        journal.flush().unwrap();
-        file.rewind().unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// Which of the chunks up to the last are there.
-    fn chunks(kept: &HashMap<RelPath, Kept>) -> Vec<bool> {
-        let there = |kept: &Kept| {
-            let last = kept.chunks.last_key_value().map_or(0, |(index, _)| index + 1);
-            (0..last).map(|index| kept.chunks.contains_key(&index)).collect::<Vec<_>>()
-        };
-        kept.values().flat_map(there).collect()
-    }
-
-    #[test]
-    fn what_was_written_is_read_back() {
-        assert_eq!(chunks(&parse(&written(false), Some(boot()), Case::Kept)), [true, false, true]);
-    }
-
-    #[test]
-    fn after_a_reboot_only_what_was_synced_counts() {
-        assert_eq!(chunks(&parse(&written(true), Some([0; 16]), Case::Kept)), [false, false, true]);
-        assert!(parse(&written(false), Some([0; 16]), Case::Kept).is_empty());
-    }
-
-    #[test]
-    fn what_is_taken_back_is_what_was_noted_since_the_last_sync() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&written(true)).unwrap();
-        assert_eq!(chunks(&load(&file, Case::Kept, Trust::Noted).unwrap()), [true, false, true]);
-        let synced = load(&file, Case::Kept, Trust::Synced).unwrap();
-        assert_eq!(chunks(&synced), [false, false, true]);
-
-        file.set_len(0).unwrap();
-        file.rewind().unwrap();
-        let mut journal = Journal::begin(file.try_clone().unwrap(), &synced).unwrap();
-        let number = journal.start(&RelPath::parse("b").unwrap(), 3 << 20, WHEN).unwrap();
-        journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
-        journal.flush().unwrap();
-        journal.take_back();
-        assert!(journal.chunk(number, 1, ChunkHash([1; 32])).is_err());
-        drop(journal);
-        assert_eq!(load(&file, Case::Kept, Trust::Noted).unwrap(), synced);
-    }
-
-    #[test]
-    fn a_journal_begun_from_another_says_the_same() {
-        let kept = parse(&written(false), Some(boot()), Case::Kept);
-        let mut file = tempfile::tempfile().unwrap();
-        Journal::begin(file.try_clone().unwrap(), &kept).unwrap();
-        file.rewind().unwrap();
-        assert_eq!(load(&file, Case::Kept, Trust::Noted).unwrap(), kept);
-    }
-
-    #[test]
-    fn of_two_spellings_of_one_file_only_the_later_is_believed() {
-        let mut file = tempfile::tempfile().unwrap();
-        let mut journal = Journal::begin(file.try_clone().unwrap(), &HashMap::new()).unwrap();
-        for path in ["t/a", "t/A"] {
-            let number = journal.start(&RelPath::parse(path).unwrap(), 3 << 20, WHEN).unwrap();
-            journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
-        }
-        drop(journal);
-        let mut paths = |case| {
-            file.rewind().unwrap();
-            let mut paths: Vec<_> =
-                load(&file, case, Trust::Noted).unwrap().into_keys().map(|path| path.to_string()).collect();
-            paths.sort();
-            paths
-        };
-        assert_eq!(paths(Case::Kept), ["t/A", "t/a"]);
-        assert_eq!(paths(Case::Folded), ["t/A"]);
-    }
-
-    #[test]
-    fn what_is_forgotten_is_no_longer_said() {
-        let mut file = tempfile::tempfile().unwrap();
-        let mut journal =
-            Journal::begin(file.try_clone().unwrap(), &parse(&written(false), Some(boot()), Case::Kept)).unwrap();
-        journal.forget(&RelPath::parse("tree/a.iso").unwrap()).unwrap();
-        journal.flush().unwrap();
-        file.rewind().unwrap();
-        assert!(chunks(&load(&file, Case::Kept, Trust::Noted).unwrap()).is_empty());
-    }
-
-    /// A pipe that nobody reads takes some bytes and then no more, as a full disk does.
-    #[cfg(unix)]
-    #[test]
-    fn a_journal_that_is_taken_in_parts_is_whole_in_the_end() {
-        use rustix::fs::{OFlags, fcntl_setfl};
-        let (mut reader, writer) = io::pipe().unwrap();
-        let writer = File::from(std::os::fd::OwnedFd::from(writer));
-        fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
-        let mut journal = Journal::begin(writer, &HashMap::new()).unwrap();
-        let number = journal.start(&RelPath::parse("a").unwrap(), 20_000 << 20, WHEN).unwrap();
-        let noted = (0..20_000).map(|index| journal.chunk(number, index, ChunkHash([7; 32])));
-        assert!(noted.filter(Result::is_err).count() > 1, "the pipe is full");
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        while journal.flush().is_err() {
-            std::thread::yield_now();
-        }
-        drop(journal);
-        let kept = parse(&reading.join().unwrap().unwrap(), Some(boot()), Case::Kept);
-        assert_eq!(chunks(&kept), [true; 20_000]);
-    }
-
-    proptest! {
-        #[test]
-        fn a_cut_journal_never_says_more_than_the_whole(cut in 0usize..400) {
-            let whole = written(true);
-            let cut = cut.min(whole.len());
-            let kept = parse(&whole[..cut], Some(boot()), Case::Kept);
-            prop_assert!(chunks(&kept).iter().filter(|c| **c).count() <= 2);
-        }
-
-        #[test]
-        fn damage_is_not_believed(at in 21usize..200, flip in 1u8..) {
-            let mut bytes = written(false);
-            let at = at.min(bytes.len() - 1);
-            bytes[at] ^= flip;
-            for kept in parse(&bytes, Some(boot()), Case::Kept).values() {
-                for (index, hash) in &kept.chunks {
-                    prop_assert_eq!(*hash, ChunkHash([*index as u8; 32]));
-                }
-            }
-        }
-    }
-}
+mod tests;

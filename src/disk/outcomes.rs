@@ -94,7 +94,9 @@ impl Outcomes {
             State::Same(digest, _) => (Outcome::Equal, Some(*digest)),
             State::Skipped => (Outcome::Skipped, None),
             State::Failed(fault) => (Outcome::Failed(fault.clone()), None),
-            State::Awaited | State::Open(_) => (Outcome::Failed(Fault::protocol("the sender did not finish it")), None),
+            State::Awaited | State::Whole(_) | State::Open(_) => {
+                (Outcome::Failed(Fault::protocol("the sender did not finish it")), None)
+            }
         };
         Settled { entry: slot.entry, outcome, digest }
     }

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fit::Fit;
+use super::journal::Kept;
 use super::keeper::Keeper;
 use super::outcomes::Outcomes;
 use super::place::Place;
 use super::root::{Folders, Missing, Root};
 use super::settle::{Leftovers, Settling};
 pub use super::slots::End;
-use super::slots::{Slot, Slots, State, Work};
+use super::slots::{Slot, Slots, State, Work, runs};
 use super::staging::Area;
 use crate::base::digest::{CHUNK, chunk_length};
 use crate::base::fault::Fault;
@@ -82,24 +83,28 @@ impl Partial {
         for entry in page {
             let elsewhere = lock(&self.fit).elsewhere(&entry)?;
             let local = elsewhere.as_deref().unwrap_or(&entry.path);
-            if !self.area.kept.is_empty() {
-                self.clear_other_kind(&entry.kind, local, &mut staged)?;
+            let kept = self.area.kept(local).map_err(|error| Fault::disk("reading the journal", &error))?;
+            let noted_before = kept.is_some() || self.area.is_spelt(local);
+            let outdated = kept.as_ref().is_some_and(|kept| kept.is_outdated(&entry.kind));
+            if self.area.goes_on {
+                clear_other_kind(&entry.kind, local, kept.as_ref(), &mut staged)?;
             }
-            let mut state = self.look(&entry.kind, local, &mut there, &mut staged)?;
+            let mut state = self.look(&entry.kind, local, kept, &mut there, &mut staged)?;
             let begins = match &state {
                 State::Awaited => true,
                 State::Open(work) => work.got == 0,
                 _ => false,
             };
-            if begins && self.area.may_be_anothers(local) {
+            // It must not be taken for what was noted.
+            if begins && noted_before {
                 begun_anew = true;
                 let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;
             }
-            let outdated = self.area.kept.get(local).is_some_and(|kept| kept.is_outdated(&entry.kind));
             haves.push(match &mut state {
                 State::Equal(_) => Have::Equal,
                 State::Skipped => Have::Skipped,
+                State::Whole(_) => Have::Chunks(runs(0..1)),
                 State::Open(work) if work.got > 0 => Have::Chunks(work.told()),
                 State::Open(work) if work.candidate.is_some() => {
                     work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest))
@@ -107,7 +112,7 @@ impl Partial {
                 State::Open(_) | State::Awaited if outdated => Have::Outdated,
                 _ => Have::Nothing,
             });
-            if !matches!(state, State::Awaited | State::Open(_)) {
+            if !state.is_unfinished() {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             slots.push(Slot { entry, elsewhere, state });
@@ -122,7 +127,14 @@ impl Partial {
     }
 
     /// What is there of an entry that goes to `local`.
-    fn look(&self, kind: &EntryKind, local: &RelPath, there: &mut Place, staged: &mut Folders) -> Result<State, Fault> {
+    fn look(
+        &self,
+        kind: &EntryKind,
+        local: &RelPath,
+        kept: Option<Kept>,
+        there: &mut Place,
+        staged: &mut Folders,
+    ) -> Result<State, Fault> {
         if matches!(kind, EntryKind::Directory | EntryKind::Link { .. }) {
             return Ok(State::Plain);
         }
@@ -134,60 +146,16 @@ impl Partial {
         if candidate.is_none() && there.keeps_other(local) {
             return Ok(State::Skipped);
         }
-        let mut work = self.resume(kind, local, staged)?;
+        let mut work = resume(kind, local, kept, staged)?;
         if work.got == 0 {
             work.candidate = candidate;
         }
-        // A million files that wait for their bytes need no room for what is known of these.
-        let nothing = work.got == 0 && work.candidate.is_none();
-        Ok(if nothing { State::Awaited } else { State::Open(Box::new(work)) })
-    }
-
-    /// Removes what an earlier try staged at an entry's place where that is of another kind, or where
-    /// it begins anew anyway.
-    fn clear_other_kind(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<(), Fault> {
-        let name = local.file_name();
-        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(()) };
-        let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
-        let fits = match kind {
-            EntryKind::Directory => there.is_dir(),
-            EntryKind::File { .. } => there.is_file() && self.area.kept.contains_key(local),
-            EntryKind::Stream => false,
-            EntryKind::Link { .. } => there.is_symlink(),
-        };
-        let cleared = match (fits, there.is_dir()) {
-            (true, _) => Ok(()),
-            (false, true) => dir.remove_dir_all(name.as_str()),
-            (false, false) => dir.remove_file(name.as_str()),
-        };
-        cleared.map_err(|e| Fault::disk(format!("starting {local} over"), &e))
-    }
-
-    /// What the journal has of a file, if it still is the same file and its bytes are still there.
-    fn resume(&self, kind: &EntryKind, local: &RelPath, staged: &mut Folders) -> Result<Work, Fault> {
-        let EntryKind::File { size, .. } = *kind else { return Ok(Work::default()) };
-        // Grows with what comes, not with what is announced.
-        let mut work = Work::default();
-        let Some(kept) = self.area.kept.get(local) else { return Ok(work) };
-        let name = local.file_name();
-        let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
-        let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
-        if kept.is_of(kind) {
-            for (&index, &hash) in &kept.chunks {
-                let end = u64::from(index) * CHUNK + chunk_length(size, index);
-                if length.is_some_and(|length| length >= end) {
-                    work.chunks.resize(index as usize, None);
-                    work.chunks.push(Some(hash));
-                    work.got += 1;
-                    work.bytes += chunk_length(size, index);
-                }
-            }
-        }
-        work.resumed = work.got > 0;
-        if work.got == 0 && length.is_some() {
-            dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
-        }
-        Ok(work)
+        // A million files that wait for their bytes, or their end, need no room for what is known of these.
+        Ok(match (work.chunks.as_slice(), kind) {
+            ([Some(hash)], EntryKind::File { size: 1..=CHUNK, .. }) => State::Whole(*hash),
+            ([], _) if work.candidate.is_none() => State::Awaited,
+            _ => State::Open(Box::new(work)),
+        })
     }
 
     /// Who looks after the folder it goes to.
@@ -214,13 +182,13 @@ impl Partial {
             return false;
         }
         // Also what has not been offered again yet.
-        if !self.area.kept.is_empty() {
+        if self.area.goes_on {
             return true;
         }
         // A pipe begins anew each time: what came of it is worth nothing.
         lock(&self.slots).iter().filter(|slot| slot.entry.kind != EntryKind::Stream).any(|slot| match &slot.state {
             State::Open(work) => work.got > 0,
-            State::Staged(_) => true,
+            State::Whole(_) | State::Staged(_) => true,
             _ => false,
         })
     }
@@ -247,7 +215,7 @@ impl Partial {
         let slots = std::mem::take(&mut *lock(&self.slots));
         let complete =
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));
-        let odd = !self.area.kept.is_empty() || !slots.iter().all(complete);
+        let odd = self.area.goes_on || !slots.iter().all(complete);
         let leftovers = if odd { Leftovers::Possible } else { Leftovers::None };
         let mut settling = Settling::new(&self.root, lock(&self.fit).case(), leftovers);
         settling.prepare(&slots, &self.area)?;
@@ -286,4 +254,47 @@ impl Drop for Partial {
             let _ = self.area.clear();
         }
     }
+}
+
+/// Removes what an earlier try staged at an entry's place where that is of another kind, or where
+/// it begins anew anyway.
+fn clear_other_kind(kind: &EntryKind, local: &RelPath, kept: Option<&Kept>, staged: &mut Folders) -> Result<(), Fault> {
+    let name = local.file_name();
+    let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(()) };
+    let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
+    let fits = match kind {
+        EntryKind::Directory => there.is_dir(),
+        EntryKind::File { .. } => there.is_file() && kept.is_some(),
+        EntryKind::Stream => false,
+        EntryKind::Link { .. } => there.is_symlink(),
+    };
+    let cleared = match (fits, there.is_dir()) {
+        (true, _) => Ok(()),
+        (false, true) => dir.remove_dir_all(name.as_str()),
+        (false, false) => dir.remove_file(name.as_str()),
+    };
+    cleared.map_err(|e| Fault::disk(format!("starting {local} over"), &e))
+}
+
+/// What the journal has of a file, if it still is the same file and its bytes are still there.
+fn resume(kind: &EntryKind, local: &RelPath, kept: Option<Kept>, staged: &mut Folders) -> Result<Work, Fault> {
+    let EntryKind::File { size, .. } = *kind else { return Ok(Work::default()) };
+    // Grows with what comes, not with what is announced.
+    let mut work = Work::default();
+    let Some(kept) = kept else { return Ok(work) };
+    let name = local.file_name();
+    let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(work) };
+    let length = dir.symlink_metadata(name.as_str()).ok().filter(|m| m.is_file()).map(|m| m.len());
+    if kept.is_of(kind) {
+        for (index, hash) in kept.chunks {
+            let end = u64::from(index) * CHUNK + chunk_length(size, index);
+            if length.is_some_and(|length| length >= end) {
+                work.keep(index, hash, size);
+            }
+        }
+    }
+    if work.got == 0 && length.is_some() {
+        dir.remove_file(name.as_str()).map_err(|e| Fault::disk(format!("starting {local} over"), &e))?;
+    }
+    Ok(work)
 }

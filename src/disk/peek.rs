@@ -1,6 +1,6 @@
 //! What a transfer would find in place, without taking it up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use cap_fs_ext::DirExt;
@@ -21,7 +21,7 @@ use crate::base::path::RelPath;
 #[derive(Debug)]
 pub struct Peek {
     root: Root,
-    kept: HashMap<RelPath, Kept>,
+    kept: BTreeMap<RelPath, Kept>,
     fit: Mutex<Fit>,
 }
 
@@ -53,7 +53,9 @@ impl Peek {
         match entry.kind {
             EntryKind::File { .. } if !by_content && there.equal(&entry.kind, local).is_some() => Have::Equal,
             EntryKind::File { .. } => match self.kept.get(local) {
-                Some(kept) if kept.is_of(&entry.kind) => Have::Chunks(runs(kept.chunks.keys().copied())),
+                Some(kept) if kept.is_of(&entry.kind) => {
+                    Have::Chunks(runs(kept.chunks.iter().map(|(index, _)| *index)))
+                }
                 _ => match by_content.then(|| there.digest_of(&entry.kind, local)).flatten() {
                     Some((digest, _)) => Have::Digest(digest),
                     None if there.keeps_other(local) => Have::Skipped,

@@ -86,7 +86,7 @@ impl Settling {
         let data = area.data().map_err(|e| self.fault(&e))?;
         if self.leftovers == Leftovers::Possible {
             let good = slots.iter().filter(|slot| slot.is_staged());
-            let mut good: Vec<String> = good.map(|slot| fit::key(self.case, slot.local())).collect();
+            let mut good: Vec<_> = good.map(|slot| fit::key(self.case, slot.local())).collect();
             good.sort_unstable();
             prune(&data, None, self.case, &good).map_err(|e| self.fault(&e))?;
         }
@@ -143,7 +143,7 @@ impl Settling {
                         && dir.read_link_contents(name.as_str()).is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
                 Err(error) => {
                     let fault = Fault::disk(format!("making the link {}", slot.entry.path), &error);
-                    self.exceptions.insert(fit::key(self.case, slot.local()), Outcome::Failed(fault));
+                    self.exceptions.insert(fit::key(self.case, slot.local()).into_owned(), Outcome::Failed(fault));
                 }
                 Ok(()) => {}
             }
@@ -319,7 +319,7 @@ impl Settling {
     }
 
     fn except(&mut self, path: &RelPath, outcome: Outcome) {
-        self.exceptions.insert(fit::key(self.case, path), outcome);
+        self.exceptions.insert(fit::key(self.case, path).into_owned(), outcome);
     }
 
     /// What became of `path`, if it is an exception or stands below a folder that is one.
@@ -327,12 +327,12 @@ impl Settling {
         if self.exceptions.is_empty() {
             return None;
         }
-        if let Some(outcome) = self.exceptions.get(&fit::key(self.case, path)) {
+        if let Some(outcome) = self.exceptions.get(&*fit::key(self.case, path)) {
             return Some(outcome.clone());
         }
         let mut above = path.parent();
         while let Some(folder) = above {
-            match self.exceptions.get(&fit::key(self.case, &folder)) {
+            match self.exceptions.get(&*fit::key(self.case, &folder)) {
                 Some(Outcome::PlacedAs(placed)) => {
                     let rest = &path.as_str()[folder.as_str().len()..];
                     return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);

@@ -1,7 +1,7 @@
 //! What is known of each entry of a transfer that comes.
 
 use super::place::Found;
-use crate::base::digest::{CHUNK, ChunkHash, EntryDigest};
+use crate::base::digest::{CHUNK, ChunkHash, EntryDigest, chunk_length};
 use crate::base::fault::Fault;
 use crate::base::manifest::{ChunkRun, Entry, Have};
 use crate::base::path::RelPath;
@@ -72,6 +72,8 @@ pub(super) enum State {
     Plain,
     /// Nothing of it is there yet.
     Awaited,
+    /// Its only chunk is there from an earlier try; its end is not.
+    Whole(ChunkHash),
     /// Chunks are being collected.
     Open(Box<Work>),
     /// All there and verified.
@@ -87,10 +89,22 @@ pub(super) enum State {
 }
 
 impl State {
-    /// The work on a file that is not complete; `None` where there is none to be done.
-    pub(super) fn work(&mut self) -> Option<&mut Work> {
-        if matches!(self, Self::Awaited) {
-            *self = Self::Open(Box::default());
+    /// Whether its end has still to come.
+    pub(super) fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Awaited | Self::Whole(_) | Self::Open(_))
+    }
+
+    /// The work on a file that is not complete, announced with this size; `None` where there is none to be
+    /// done.
+    pub(super) fn work(&mut self, size: u64) -> Option<&mut Work> {
+        match self {
+            Self::Awaited => *self = Self::Open(Box::default()),
+            Self::Whole(hash) => {
+                let mut work = Box::<Work>::default();
+                work.keep(0, *hash, size);
+                *self = Self::Open(work);
+            }
+            _ => {}
         }
         match self {
             Self::Open(work) => Some(work),
@@ -116,6 +130,15 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Takes over a chunk that an earlier try left of a file of this size; they come in order.
+    pub(super) fn keep(&mut self, index: u32, hash: ChunkHash, size: u64) {
+        self.chunks.resize(index as usize, None);
+        self.chunks.push(Some(hash));
+        self.got += 1;
+        self.bytes += chunk_length(size, index);
+        self.resumed = true;
+    }
+
     /// The runs that the sender is told of. It sends all others again, also those that are here: there
     /// may be more than can be told.
     pub(super) fn told(&mut self) -> Vec<ChunkRun> {

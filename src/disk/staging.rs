@@ -4,7 +4,7 @@
 //! as it comes. The key is made of who sends and of the outermost names, so that the same command
 //! again finds what it left. Only the sender it came from can go on with it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::fit::{self, Case, FileSystem};
 use super::flush::Flush;
-use super::journal::{self, Journal, Kept, Trust};
+use super::journal::{self, Journal, Kept, Left, Trust};
 use super::open;
 use super::partial::lock;
 use super::root::{Root, sync_folder};
@@ -59,9 +59,11 @@ pub(super) struct Area {
     data: Mutex<Option<Arc<Dir>>>,
     /// Has all of that on the disk.
     pub(super) flush: Flush,
-    /// What an earlier try left, by the path that it is staged under.
-    pub(super) kept: HashMap<RelPath, Kept>,
-    /// The keys of these: see [`spelt`].
+    /// Whether an earlier try left something.
+    pub(super) goes_on: bool,
+    /// That.
+    left: Mutex<Option<Left>>,
+    /// The keys of all that it left: see [`spelt`].
     pub(super) spelt: HashSet<String>,
     pub(super) journal: Mutex<Journal>,
     /// Held while this is in use.
@@ -118,7 +120,7 @@ impl Area {
             return Err(io::ErrorKind::NotFound.into());
         }
         let system = FileSystem::probe(&area);
-        let kept = left(&area, system.case)?;
+        let kept = kept_in(&area, system.case)?;
         if kept.is_empty() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
             area.remove_dir_all("data")?;
@@ -129,7 +131,9 @@ impl Area {
         let fresh = area.open_with("journal.new", &options)?.into_std();
         let journal = Journal::begin(fresh, &kept)?;
         area.rename("journal.new", &area, "journal")?;
+        let mut left = None;
         if !kept.is_empty() {
+            left = Some(Left::of(open::to_read(&area, "journal")?)?);
             // The old one must not come back after a power cut: it does not say what begins anew.
             sync_folder(&area)?;
         }
@@ -140,7 +144,8 @@ impl Area {
             data: Mutex::new(Some(Arc::new(data))),
             flush,
             spelt: spelt(system.case, &kept),
-            kept,
+            goes_on: left.is_some(),
+            left: Mutex::new(left),
             journal: Mutex::new(journal),
             lock: Mutex::new(Some(lock)),
         }))
@@ -151,10 +156,14 @@ impl Area {
         self.name.contains('-')
     }
 
-    /// Whether an earlier try noted something of this path, or of one that is the same here: what
-    /// begins anew under it must not be taken for that.
-    pub(super) fn may_be_anothers(&self, local: &RelPath) -> bool {
-        self.kept.contains_key(local) || (!self.spelt.is_empty() && self.spelt.contains(&fit::key(Case::Folded, local)))
+    /// What an earlier try left of the file that is staged there.
+    pub(super) fn kept(&self, local: &RelPath) -> io::Result<Option<Kept>> {
+        lock(&self.left).as_mut().map_or(Ok(None), |left| left.at(local))
+    }
+
+    /// Whether an earlier try noted something of a path that is the same here.
+    pub(super) fn is_spelt(&self, local: &RelPath) -> bool {
+        !self.spelt.is_empty() && self.spelt.contains(&*fit::key(Case::Folded, local))
     }
 
     /// The tree as it comes.
@@ -190,6 +199,7 @@ impl Area {
     pub(super) fn clear(&self) -> io::Result<()> {
         // Windows removes no folder that is open; some file systems, as NFS, keep what is open in its folder.
         drop(lock(&self.data).take());
+        drop(lock(&self.left).take());
         lock(&self.journal).close();
         let staging = self.root.staging().open_dir_nofollow(STAGING)?;
         if remove(&staging, &self.name).is_err() {
@@ -202,9 +212,9 @@ impl Area {
 }
 
 /// What an earlier try left, all of it on the disk.
-fn left(area: &Dir, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
+fn kept_in(area: &Dir, case: Case) -> io::Result<BTreeMap<RelPath, Kept>> {
     let journal = match open::to_read(area, "journal") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         // What cannot be read now is not worthless.
         opened => opened?,
     };
@@ -221,10 +231,10 @@ fn left(area: &Dir, case: Case) -> io::Result<HashMap<RelPath, Kept>> {
 }
 
 /// The keys of what is kept, where the file system holds several spellings as one.
-pub(super) fn spelt(case: Case, kept: &HashMap<RelPath, Kept>) -> HashSet<String> {
+pub(super) fn spelt(case: Case, kept: &BTreeMap<RelPath, Kept>) -> HashSet<String> {
     match case {
         Case::Kept => HashSet::new(),
-        Case::Folded => kept.keys().map(|path| fit::key(case, path)).collect(),
+        Case::Folded => kept.keys().map(|path| fit::key(case, path).into_owned()).collect(),
     }
 }
 

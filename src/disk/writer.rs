@@ -80,7 +80,9 @@ impl Writer {
             let mut slots = lock(&self.partial.slots);
             let slot = slots.at(entry)?;
             let announced = matches!(slot.entry.kind, EntryKind::File { .. }).then(|| slot.entry.size());
-            let Some(work) = slot.state.work() else { return Err(Fault::protocol("an entry ended twice")) };
+            let Some(work) = slot.state.work(slot.entry.size()) else {
+                return Err(Fault::protocol("an entry ended twice"));
+            };
             if work.end.is_some() || announced.is_some_and(|size| size != end.size) {
                 return Err(Fault::protocol("an entry ended otherwise than announced"));
             }
@@ -109,7 +111,7 @@ impl Writer {
     pub fn give_up(&mut self, entry: u32, fault: Fault) -> Result<(), Fault> {
         let mut slots = lock(&self.partial.slots);
         let slot = slots.at(entry)?;
-        if !matches!(slot.state, State::Awaited | State::Open(_)) {
+        if !slot.state.is_unfinished() {
             return Err(Fault::protocol("an entry ended twice"));
         }
         slot.state = State::Failed(fault);
@@ -126,7 +128,8 @@ impl Writer {
         if matches!(slot.state, State::Failed(_)) {
             return Ok(None);
         }
-        let work = slot.state.work().ok_or_else(|| Fault::protocol("bytes of an entry that needs none"))?;
+        let work =
+            slot.state.work(slot.entry.size()).ok_or_else(|| Fault::protocol("bytes of an entry that needs none"))?;
         let index = chunk.index() as usize;
         let length = chunk.bytes().len() as u64;
         if slot.entry.kind == EntryKind::Stream
@@ -149,7 +152,7 @@ impl Writer {
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
             let mut journal = lock(&self.partial.area.journal);
-            let begun_before = self.partial.area.may_be_anothers(&path);
+            let begun_before = work.resumed || self.partial.area.is_spelt(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;

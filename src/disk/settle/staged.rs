@@ -1,5 +1,6 @@
 //! What is in staging, walked before and while it is put into place.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 
@@ -33,7 +34,7 @@ pub(super) fn sync_folders(dir: &Dir) -> io::Result<()> {
 }
 
 /// Removes from staging every file whose key is not among `good` (sorted), and folders left empty.
-pub(super) fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[String]) -> io::Result<()> {
+pub(super) fn prune(dir: &Dir, at: Option<&RelPath>, case: Case, good: &[Cow<'_, str>]) -> io::Result<()> {
     for child in dir.entries()? {
         let child = child?;
         let own = child.file_name();

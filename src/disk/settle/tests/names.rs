@@ -15,7 +15,9 @@ fn open_on(home: &Path, case: Case, names: Names) -> Arc<Partial> {
     let mut partial = Arc::into_inner(open(home)).unwrap();
     let system = FileSystem { case, names };
     partial.fit = Mutex::new(Fit::new(system, RelPath::MAX));
-    partial.area.spelt = spelt(case, &partial.area.kept);
+    let area = home.join(".ftx-partial").join(&partial.area.name);
+    let journal = fs::File::open(area.join("journal")).unwrap();
+    partial.area.spelt = spelt(case, &journal::load(&journal, Case::Kept, Trust::Noted).unwrap());
     Arc::new(partial)
 }
 
