@@ -1,6 +1,6 @@
 //! Fitting names into the file system that receives. One that folds case holds two names as one;
-//! others hold certain names not at all. What does not fit gets another name, and the sender is
-//! told which.
+//! others hold certain names not at all. What does not fit gets another name, as does a folder whose
+//! name is a file's there, and the sender is told which.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use cap_std::fs::Dir;
 use unicode_normalization::UnicodeNormalization;
 
 use super::MOST_NUMBERS;
+use super::place::Place;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{Name, RelPath, is_reserved};
@@ -148,7 +149,7 @@ pub(super) struct Fit {
     /// offers a thousand of a kind does not make us try each a thousand times.
     taken: HashMap<u64, u32>,
     hasher: RandomState,
-    /// Where each folder that was offered is.
+    /// Where each folder that was offered is; where every name fits, each that is elsewhere.
     folders: HashMap<RelPath, RelPath>,
     /// Most bytes of a path.
     longest: usize,
@@ -165,54 +166,114 @@ impl Fit {
         self.system.case
     }
 
-    /// Where an entry goes, where that is not the path it is offered under. Each is asked for once.
+    /// Where an entry goes, where that is not the path it is offered under. Each is asked for once. A folder
+    /// whose name something else has, which stays, goes to the first of its numbers that is free or a folder,
+    /// with all that is in it: what is there already is found there again.
     ///
     /// # Errors
     /// A disk fault where every name is taken.
-    pub(super) fn elsewhere(&mut self, entry: &Entry) -> Result<Option<Box<RelPath>>, Fault> {
+    pub(super) fn elsewhere(&mut self, entry: &Entry, there: &mut Place) -> Result<Option<Box<RelPath>>, Fault> {
         if self.system.is_plain() {
-            return Ok(None);
+            return Ok(self.moved(&entry.path, &entry.kind, there)?.map(Box::new));
         }
         let local = match entry.kind {
-            EntryKind::Directory => self.folder(&entry.path)?,
-            _ => self.below(&entry.path)?,
+            EntryKind::Directory => self.folder(&entry.path, there)?,
+            _ => self.below(&entry.path, &entry.kind, there)?,
         };
         Ok((local != entry.path).then(|| Box::new(local)))
     }
 
-    fn folder(&mut self, path: &RelPath) -> Result<RelPath, Fault> {
+    /// The same where every name fits: known are only the folders that are elsewhere, and what looks as if it
+    /// had a number, which such a folder might get.
+    fn moved(&mut self, path: &RelPath, kind: &EntryKind, there: &mut Place) -> Result<Option<RelPath>, Fault> {
+        let with_folder = self.with_folder(path);
+        let local = with_folder.as_ref().unwrap_or(path);
+        let is_folder = *kind == EntryKind::Directory;
+        let is_kept_out = is_folder && there.keeps_out(local);
+        if !is_kept_out && !path.last().contains(" (") {
+            return Ok(with_folder);
+        }
+        let first = self.first(local.clone(), kind, there)?;
+        if is_folder && first != *local {
+            self.folders.insert(path.clone(), first.clone());
+        }
+        Ok((first != *path).then_some(first))
+    }
+
+    /// The path in the nearest folder above that is elsewhere. Where it would be too long there it stays, and
+    /// has failed when it is put into place.
+    fn with_folder(&self, path: &RelPath) -> Option<RelPath> {
+        if self.folders.is_empty() {
+            return None;
+        }
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            if let Some(local) = self.folders.get(&folder) {
+                let moved = path.moved(&folder, local).ok();
+                return moved.filter(|moved| self.within(moved).is_ok());
+            }
+            above = folder.parent();
+        }
+        None
+    }
+
+    fn folder(&mut self, path: &RelPath, there: &mut Place) -> Result<RelPath, Fault> {
         if let Some(local) = self.folders.get(path) {
             return Ok(local.clone());
         }
-        let local = self.below(path)?;
+        let local = self.below(path, &EntryKind::Directory, there)?;
         self.folders.insert(path.clone(), local.clone());
         Ok(local)
     }
 
     /// The first path that is free for `path`, in the folder that stands for the one above it.
-    fn below(&mut self, path: &RelPath) -> Result<RelPath, Fault> {
-        let above = path.parent().map(|above| self.folder(&above)).transpose()?;
+    fn below(&mut self, path: &RelPath, kind: &EntryKind, there: &mut Place) -> Result<RelPath, Fault> {
+        let above = path.parent().map(|above| self.folder(&above, there)).transpose()?;
         let name = self.system.possible(&path.file_name());
-        let at = |name: Name| {
-            let local = above.as_ref().map_or_else(|| Ok(name.clone().into()), |above| above.join(&name));
-            let local = local.ok().filter(|local: &RelPath| local.as_str().len() <= self.longest);
-            local.ok_or_else(|| Fault::new(FaultKind::Disk, format!("{path}: a name or path is too long or too deep")))
-        };
-        let local = at(name.clone())?;
-        let first = self.hash(&local);
-        let Some(tried) = self.taken.get(&first).copied() else {
-            self.taken.insert(first, 0);
-            return Ok(local);
-        };
-        for n in tried + 1..=MOST_NUMBERS {
-            let local = at(name.numbered(n))?;
-            let hash = self.hash(&local);
-            if !self.taken.contains_key(&hash) {
-                self.taken.extend([(first, n), (hash, 0)]);
+        let local = above.map_or_else(|| Ok(name.clone().into()), |above| above.join(&name));
+        let local = local.map_err(|_| too_long(path))?;
+        self.first(local, kind, there)
+    }
+
+    /// The first of a path and its numbers that nothing else of this transfer has, nor something that keeps a
+    /// folder out.
+    fn first(&mut self, local: RelPath, kind: &EntryKind, there: &mut Place) -> Result<RelPath, Fault> {
+        self.within(&local)?;
+        let mut fits = |path: &RelPath| *kind != EntryKind::Directory || !there.keeps_out(path);
+        let own = self.hash(&local);
+        let Some(tried) = self.taken.get(&own).copied() else {
+            self.taken.insert(own, 0);
+            if fits(&local) {
                 return Ok(local);
             }
+            // Where it gets no number, it fails alone, when it is put into place.
+            return Ok(self.number(&local, own, 0, fits).unwrap_or(local));
+        };
+        self.number(&local, own, tried, fits)
+    }
+
+    fn number(
+        &mut self,
+        local: &RelPath,
+        own: u64,
+        tried: u32,
+        mut fits: impl FnMut(&RelPath) -> bool,
+    ) -> Result<RelPath, Fault> {
+        let name = local.file_name();
+        for n in tried + 1..=MOST_NUMBERS {
+            let numbered = local.with_file_name(&name.numbered(n));
+            self.within(&numbered)?;
+            let hash = self.hash(&numbered);
+            if !self.taken.contains_key(&hash) && fits(&numbered) {
+                self.taken.extend([(own, n), (hash, 0)]);
+                return Ok(numbered);
+            }
         }
-        Err(Fault::new(FaultKind::Disk, format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS))))
+        Err(Fault::new(FaultKind::Disk, format!("{local}: every name up to {} is taken", name.numbered(MOST_NUMBERS))))
+    }
+
+    fn within(&self, path: &RelPath) -> Result<(), Fault> {
+        if path.as_str().len() <= self.longest { Ok(()) } else { Err(too_long(path)) }
     }
 
     fn hash(&self, local: &RelPath) -> u64 {
@@ -220,30 +281,61 @@ impl Fit {
     }
 }
 
+fn too_long(path: &RelPath) -> Fault {
+    Fault::new(FaultKind::Disk, format!("{path}: a name or path is too long or too deep"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::disk::root::Root;
 
     fn fitted(system: FileSystem, paths: &[&str]) -> Vec<String> {
+        let home = tempfile::tempdir().unwrap();
+        fitted_into(home.path(), system, paths)
+    }
+
+    fn fitted_into(home: &Path, system: FileSystem, paths: &[&str]) -> Vec<String> {
+        let mut there = Place::new(&Root::open(home).unwrap());
         let mut fit = Fit::new(system, RelPath::MAX);
         let place = |path: &&str| {
             let folder = path.ends_with('/');
             let kind = if folder { EntryKind::Directory } else { EntryKind::Stream };
             let entry = Entry { path: RelPath::parse(path.trim_end_matches('/')).unwrap(), kind };
-            let local = fit.elsewhere(&entry).unwrap();
+            let local = fit.elsewhere(&entry, &mut there).unwrap();
             local.map_or_else(|| entry.path.as_str().to_owned(), |local| local.as_str().to_owned())
         };
         paths.iter().map(place).collect()
     }
 
+    const PLAIN: FileSystem = FileSystem { case: Case::Kept, names: Names::All };
     const FOLDS: FileSystem = FileSystem { case: Case::Folded, names: Names::All };
     const WINDOWS: FileSystem = FileSystem { case: Case::Folded, names: Names::OfWindows };
 
     #[test]
     fn where_everything_fits_nothing_is_changed() {
-        let plain = FileSystem { case: Case::Kept, names: Names::All };
-        let paths = ["A", "a", "con", "a:b", "x./y "];
-        assert_eq!(fitted(plain, &paths), paths);
+        let paths = ["A", "a", "con", "a:b", "x./y ", "n (1)", "n", "n (2)", "n (2)/m"];
+        assert_eq!(fitted(PLAIN, &paths), paths);
+    }
+
+    #[test]
+    fn a_folder_whose_name_a_file_has_goes_elsewhere_with_all_that_is_in_it() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join("f (3)")).unwrap();
+        for file in ["f", "f (2)", "f (3)/sub"] {
+            std::fs::write(home.path().join(file), "").unwrap();
+        }
+        for system in [PLAIN, FOLDS] {
+            let fitted = |paths: &[&str]| fitted_into(home.path(), system, paths);
+            assert_eq!(fitted(&["f/", "f/x", "f/new/", "f/new/y"]), ["f (1)", "f (1)/x", "f (1)/new", "f (1)/new/y"]);
+            // Where something else of the same transfer has the number, before or after.
+            let there = ["f (1)", "f (3)", "f (3)/sub (1)", "f (3)/sub (1)/x"];
+            assert_eq!(fitted(&["f (1)", "f/", "f/sub/", "f/sub/x"]), there);
+            let there = ["f (1)", "f (1)/x", "f (1) (1)", "f (1) (1)/x", "f (1) (2)"];
+            assert_eq!(fitted(&["f/", "f/x", "f (1)/", "f (1)/x", "f (1) (2)"]), there);
+        }
     }
 
     #[test]
@@ -260,9 +352,11 @@ mod tests {
         let spelt = |n: u32| format!("{n:010b}").replace('0', "a").replace('1', "A");
         let paths: Vec<String> = (0..100).flat_map(|i| (0..1000).map(move |n| format!("{i}{}", spelt(n)))).collect();
         let mut fit = Fit::new(FOLDS, RelPath::MAX);
+        let home = tempfile::tempdir().unwrap();
+        let mut there = Place::new(&Root::open(home.path()).unwrap());
         for path in &paths {
             let entry = Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Stream };
-            fit.elsewhere(&entry).unwrap();
+            fit.elsewhere(&entry, &mut there).unwrap();
         }
     }
 

@@ -81,7 +81,7 @@ impl Partial {
         let mut slots = Vec::with_capacity(page.len());
         let mut begun_anew = false;
         for entry in page {
-            let elsewhere = lock(&self.fit).elsewhere(&entry)?;
+            let elsewhere = lock(&self.fit).elsewhere(&entry, &mut there)?;
             let local = elsewhere.as_deref().unwrap_or(&entry.path);
             let kept = self.area.kept(local).map_err(|error| Fault::disk("reading the journal", &error))?;
             let noted_before = kept.is_some() || self.area.is_spelt(local);

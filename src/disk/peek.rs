@@ -43,7 +43,7 @@ impl Peek {
     pub fn haves(&self, page: &[Entry], by_content: bool) -> Vec<Have> {
         let mut there = Place::new(&self.root);
         let have = |entry: &Entry| {
-            let Ok(elsewhere) = lock(&self.fit).elsewhere(entry) else { return Have::Nothing };
+            let Ok(elsewhere) = lock(&self.fit).elsewhere(entry, &mut there) else { return Have::Nothing };
             self.have(entry, elsewhere.as_deref().unwrap_or(&entry.path), by_content, &mut there)
         };
         page.iter().map(have).collect()

@@ -71,6 +71,17 @@ impl Place {
         None
     }
 
+    /// Whether something that is no folder has this name, and what comes takes another one: it is not skipped.
+    pub(super) fn keeps_out(&mut self, path: &RelPath) -> bool {
+        match self.folders.folder(path, Missing::Fail) {
+            Ok(_) => return false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(_) => {}
+        }
+        let there = self.folders.holding(path, Missing::Fail).and_then(|dir| dir.symlink_metadata(path.last()));
+        there.is_ok_and(|there| !there.is_dir()) && self.root.conflict_at(path) != Conflict::Skip
+    }
+
     /// Whether something has this name, or is a file where a folder on the way to it should be,
     /// and is to stay.
     pub(super) fn keeps_other(&mut self, path: &RelPath) -> bool {

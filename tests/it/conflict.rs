@@ -49,6 +49,26 @@ fn a_receiver_that_skips_keeps_its_own_and_no_byte_of_the_other_travels() {
 }
 
 #[test]
+fn a_folder_whose_name_a_file_has_moves_once() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    for path in ["cf/a", "cf/sub/b", "cf/sub (1)/c"] {
+        bob.write(path, path);
+    }
+    alice.write("inbox/cf", "alice's own");
+    for moved in [4 + 8 + 12, 0, 0] {
+        let pushed = bob.run(&["push", "cf", &node.at()]).done().last();
+        assert_eq!(pushed["bytes_moved"], moved, "{pushed}");
+        assert_eq!(pushed["entries"][0]["as"], "cf (1)", "{pushed}");
+    }
+    assert_eq!(alice.read("inbox/cf"), b"alice's own");
+    assert_eq!(alice.tree("inbox/cf (1)"), bob.tree("cf"));
+    assert_eq!(alice.tree("inbox").len(), 7, "{:?}", alice.tree("inbox"));
+    let previewed = bob.run(&["push", "cf", &node.at(), "--dry-run"]).done().last();
+    assert_eq!(previewed["bytes"], 0, "{previewed}");
+}
+
+#[test]
 fn a_receiver_that_replaces_says_so_and_equal_files_do_not_move_again() {
     let (bob, alice) = bob_and_alice();
     alice.write(".config/ftx/config.toml", "on_conflict = \"replace\"\n");

@@ -199,6 +199,42 @@ fn a_tree_merges_into_one_that_is_there() {
     assert!(home.path().join("tree/empty").is_dir());
 }
 
+/// What takes a name once it has been decided on is not replaced, either.
+#[test]
+fn a_folder_whose_name_something_else_has_is_known_again_under_its_number() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("t"), "a file").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/", home.path().join("t (1)")).unwrap();
+    #[cfg(not(unix))]
+    fs::write(home.path().join("t (1)"), "a file").unwrap();
+    let folder = |path: &str| Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Directory };
+    let offer = || vec![folder("t"), folder("t/sub"), file("t/sub/x", 1)];
+    let mut expected = Outcome::PlacedAs(RelPath::parse("t (2)/sub/x").unwrap());
+    for have in [Have::Nothing, Have::Equal] {
+        let partial = open(home.path());
+        assert_eq!(partial.admit(offer()).unwrap()[2], have);
+        if have == Have::Nothing {
+            write(&partial, 2, b"x", 0..1).unwrap();
+            end(&partial, 2, b"x").unwrap();
+        }
+        let settled = settle(&partial).unwrap();
+        assert_eq!(settled[0].1, Outcome::PlacedAs(RelPath::parse("t (2)").unwrap()));
+        assert_eq!(settled[2].1, expected);
+        expected = Outcome::Unchanged;
+    }
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
+    fs::remove_dir_all(home.path().join("t (2)")).unwrap();
+    let partial = open(home.path());
+    partial.admit(offer()).unwrap();
+    write(&partial, 2, b"x", 0..1).unwrap();
+    end(&partial, 2, b"x").unwrap();
+    fs::write(home.path().join("t (2)"), "another").unwrap();
+    let placed = Outcome::PlacedAs(RelPath::parse("t (2) (1)/sub/x").unwrap());
+    assert_eq!(settle(&partial).unwrap()[2].1, placed);
+    assert_eq!(fs::read(home.path().join("t (2)")).unwrap(), b"another");
+}
+
 #[test]
 fn what_was_not_offered_is_not_written() {
     let home = tempfile::tempdir().unwrap();
