@@ -49,7 +49,7 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: Entry,
-    /// Where it goes, if not to its own path: see [`Fit`].
+    /// Where it goes, if not to its own path: see [`super::fit::Fit`].
     pub(super) elsewhere: Option<Box<RelPath>>,
     pub(super) state: State,
 }
