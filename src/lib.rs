@@ -21,13 +21,13 @@
 //!   [`link::dial`], and dialled again where one is lost: [`cli::redial`]
 //! * decided: [`node::policy`], asked: [`cli::ui::prompt`]; or only looked at: [`flow::preview`]
 //! * walked, once for all receivers: [`flow::outgoing`], from [`disk::source`]
-//! * sent, to each receiver: [`flow::send`]; read and hashed by `flow::pump` (with several receivers
-//!   shared in `flow::window`), packed by [`flow::pack`], queued in `flow::frames`, written by
-//!   `flow::speak`, no faster than [`flow::limit`]
+//! * sent, to each receiver: [`flow::send`], with what is known of each in `flow::ledger`; read and hashed
+//!   by `flow::pump` (with several receivers shared in `flow::window`), packed by [`flow::pack`], queued in
+//!   `flow::frames`, written by `flow::speak`, no faster than [`flow::limit`]
 //! * spread over further connections: [`flow::lanes`]; where they attach, and where a lost one gives
 //!   way to its successor: [`flow::underway`]
-//! * received: [`flow::receive`], heard and unpacked by `flow::hear`, checked by `flow::intake`,
-//!   written by [`disk::writer`], put into place by `disk::settle`
+//! * received: [`flow::receive`], heard and unpacked by `flow::hear`, answered by `flow::voice`, checked by
+//!   `flow::intake`, written by [`disk::writer`], put into place by `disk::settle`
 //! * at a hub: permitted by [`hub::space`], given room by [`hub::quota`], what gives way kept and all of it
 //!   noted in [`hub::catalogue`] by `hub::upload`, a [`disk::keeper`], before it is acknowledged
 //! * handed over by a code instead: typed: [`cli::give`] and [`cli::take`]; found: [`find::givers`]; both sides

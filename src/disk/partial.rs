@@ -86,6 +86,7 @@ impl Partial {
             let kept = self.area.kept(local).map_err(|error| Fault::disk("reading the journal", &error))?;
             let noted_before = kept.is_some() || self.area.is_spelt(local);
             let outdated = kept.as_ref().is_some_and(|kept| kept.is_outdated(&entry.kind));
+            let nothing = if outdated { Have::Outdated } else { Have::Nothing };
             if self.area.goes_on {
                 clear_other_kind(&entry.kind, local, kept.as_ref(), &mut staged)?;
             }
@@ -106,10 +107,8 @@ impl Partial {
                 State::Skipped => Have::Skipped,
                 State::Whole(_) => Have::Chunks(runs(0..1)),
                 State::Open(work) if work.got > 0 => Have::Chunks(work.told()),
-                State::Open(work) if work.candidate.is_some() => {
-                    work.candidate.as_ref().map_or(Have::Nothing, |(digest, _)| Have::Digest(*digest))
-                }
-                State::Open(_) | State::Awaited if outdated => Have::Outdated,
+                State::Open(work) => work.candidate.as_ref().map_or(nothing, |(digest, _)| Have::Digest(*digest)),
+                State::Awaited => nothing,
                 _ => Have::Nothing,
             });
             if !state.is_unfinished() {
