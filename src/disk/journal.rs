@@ -10,18 +10,15 @@ mod left;
 mod records;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub(super) use self::left::Left;
-use self::records::Records;
-use super::fit::{self, Case};
+pub(super) use self::left::{Left, Trust};
 use crate::base::coding;
-use crate::base::digest::{ChunkHash, chunks_of};
+use crate::base::digest::ChunkHash;
 use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::RelPath;
 
@@ -54,19 +51,6 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, index: u32, hash: ChunkHash) {
-        // Nearly all files have just one.
-        if self.chunks.is_empty() {
-            self.chunks.reserve_exact(1);
-        }
-        match self.chunks.binary_search_by_key(&index, |(index, _)| *index) {
-            Ok(at) => self.chunks[at].1 = hash,
-            Err(at) => self.chunks.insert(at, (index, hash)),
-        }
-    }
-}
-
-impl Kept {
     /// Whether this is of the file that is offered now; else that has changed since.
     pub(super) fn is_of(&self, kind: &EntryKind) -> bool {
         matches!(kind, EntryKind::File { size, modified, .. } if (self.size, self.modified) == (*size, *modified))
@@ -89,32 +73,18 @@ pub(super) struct Journal {
     sure: u64,
 }
 
-/// How much of a journal is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// All that was noted, since this boot of the system.
-    Noted,
-    /// What was on the disk when it was noted.
-    Synced,
-}
-
 impl Journal {
-    /// Begins a journal in an empty file, with what is kept from an earlier one: that has to be on
+    /// Begins a journal in an empty file, with what is left from an earlier one: that has to be on
     /// the disk. So is the journal then, for it is to take the other's place.
-    pub(super) fn begin(file: File, kept: &BTreeMap<RelPath, Kept>) -> io::Result<Self> {
+    pub(super) fn begin(file: File, left: Option<&mut Left>) -> io::Result<Self> {
         let mut journal = Self { file: Some(file), buffer: MAGIC.to_vec(), next: 0, sure: 0 };
         journal.buffer.extend(boot());
-        for (path, kept) in kept {
+        let Some(left) = left else { return journal.flush().map(|()| journal) };
+        left.each(|path, kept| {
             let file = journal.start(path, kept.size, kept.modified)?;
-            for (index, hash) in &kept.chunks {
-                journal.chunk(file, *index, *hash)?;
-            }
-        }
-        if kept.is_empty() {
-            journal.flush()?;
-        } else {
-            journal.synced()?;
-        }
+            kept.chunks.iter().try_for_each(|(index, hash)| journal.chunk(file, *index, *hash))
+        })?;
+        journal.synced()?;
         Ok(journal)
     }
 
@@ -199,66 +169,6 @@ impl Drop for Journal {
         // Best effort: what is not noted is sent again.
         let _ = self.flush();
     }
-}
-
-/// Reads what a journal says; one that is none says nothing.
-pub(super) fn load(file: &File, case: Case, trust: Trust) -> io::Result<BTreeMap<RelPath, Kept>> {
-    parse(file, (trust == Trust::Noted).then(boot), case)
-}
-
-/// What was noted in this boot is believed, of another one, as of none, only what was synced.
-fn parse(mut file: impl Read + Seek, boot: Option<[u8; 16]>, case: Case) -> io::Result<BTreeMap<RelPath, Kept>> {
-    let Some((written_in, records)) = Records::of(&mut file)? else { return Ok(BTreeMap::new()) };
-    if boot == Some(written_in) {
-        return replay(records, case);
-    }
-    let mut synced = 0;
-    for (before, record) in records.enumerate() {
-        if record? == Record::Synced {
-            synced = before;
-        }
-    }
-    match Records::of(&mut file)? {
-        Some((_, records)) => replay(records.take(synced), case),
-        None => Ok(BTreeMap::new()),
-    }
-}
-
-fn replay(
-    records: impl Iterator<Item = io::Result<Record<'static>>>,
-    case: Case,
-) -> io::Result<BTreeMap<RelPath, Kept>> {
-    // Those that lack chunks, by their numbers: of a million small ones only a few at a time.
-    let mut parts: HashMap<u32, RelPath> = HashMap::new();
-    let mut spelt: HashMap<String, RelPath> = HashMap::new();
-    let mut left = BTreeMap::new();
-    for record in records {
-        match record? {
-            Record::File { file, path, size, modified } => {
-                let path = path.into_owned();
-                // Under whichever spelling: what was written last is what is there.
-                if case == Case::Folded
-                    && let Some(before) = spelt.insert(fit::key(case, &path).into_owned(), path.clone())
-                {
-                    left.remove(&before);
-                }
-                if size > 0 {
-                    parts.insert(file, path.clone());
-                }
-                left.insert(path, Kept { size, modified, chunks: Vec::new() });
-            }
-            Record::Chunk { file, index, hash } => {
-                let Some(kept) = parts.get(&file).and_then(|path| left.get_mut(path)) else { continue };
-                let Some(count) = chunks_of(kept.size).filter(|count| index < *count) else { continue };
-                kept.add(index, hash);
-                if kept.chunks.len() == count as usize {
-                    parts.remove(&file);
-                }
-            }
-            Record::Synced => {}
-        }
-    }
-    Ok(left)
 }
 
 /// What names this boot of the system; where it has no name, another one each time, so that

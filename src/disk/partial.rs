@@ -84,7 +84,7 @@ impl Partial {
             let elsewhere = lock(&self.fit).elsewhere(&entry, &mut there)?;
             let local = elsewhere.as_deref().unwrap_or(&entry.path);
             let kept = self.area.kept(local).map_err(|error| Fault::disk("reading the journal", &error))?;
-            let noted_before = kept.is_some() || self.area.is_spelt(local);
+            let noted_before = self.area.is_noted(local);
             let outdated = kept.as_ref().is_some_and(|kept| kept.is_outdated(&entry.kind));
             let nothing = if outdated { Have::Outdated } else { Have::Nothing };
             if self.area.goes_on {
@@ -211,6 +211,7 @@ impl Partial {
 
     fn put_into_place(&self) -> Result<Outcomes, Fault> {
         // Nothing more is admitted.
+        self.area.all_offered();
         let slots = std::mem::take(&mut *lock(&self.slots));
         let complete =
             |slot: &Slot| matches!(slot.state, State::Plain | State::Staged(_) | State::Equal(_) | State::Same(..));

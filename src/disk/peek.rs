@@ -1,12 +1,11 @@
 //! What a transfer would find in place, without taking it up.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use cap_fs_ext::DirExt;
 
 use super::fit::{FileSystem, Fit};
-use super::journal::{self, Kept, Trust};
+use super::journal::{Kept, Left, Trust};
 use super::open;
 use super::partial::lock;
 use super::place::Place;
@@ -21,7 +20,7 @@ use crate::base::path::RelPath;
 #[derive(Debug)]
 pub struct Peek {
     root: Root,
-    kept: BTreeMap<RelPath, Kept>,
+    left: Mutex<Option<Left>>,
     fit: Mutex<Fit>,
 }
 
@@ -34,9 +33,8 @@ impl Peek {
         // that do not fit, the preview is wrong about these.
         let system = FileSystem::guess(area.as_ref());
         let journal = area.and_then(|area| open::to_read(&area, "journal").ok());
-        let kept =
-            journal.and_then(|journal| journal::load(&journal, system.case, Trust::Noted).ok()).unwrap_or_default();
-        Self { root: root.clone(), kept, fit: Mutex::new(Fit::new(system, root.longest())) }
+        let left = journal.and_then(|journal| Left::of(journal, system.case, Trust::Noted).ok()).flatten();
+        Self { root: root.clone(), left: Mutex::new(left), fit: Mutex::new(Fit::new(system, root.longest())) }
     }
 
     /// What is there of each entry of the next page; `by_content`, only the same bytes are equal.
@@ -52,7 +50,7 @@ impl Peek {
     fn have(&self, entry: &Entry, local: &RelPath, by_content: bool, there: &mut Place) -> Have {
         match entry.kind {
             EntryKind::File { .. } if !by_content && there.equal(&entry.kind, local).is_some() => Have::Equal,
-            EntryKind::File { .. } => match self.kept.get(local) {
+            EntryKind::File { .. } => match self.kept(local) {
                 Some(kept) if kept.is_of(&entry.kind) => {
                     Have::Chunks(runs(kept.chunks.iter().map(|(index, _)| *index)))
                 }
@@ -65,5 +63,10 @@ impl Peek {
             EntryKind::Stream if there.keeps_other(local) => Have::Skipped,
             _ => Have::Nothing,
         }
+    }
+
+    /// What an earlier try left of a file; where it cannot be read, the preview goes without.
+    fn kept(&self, local: &RelPath) -> Option<Kept> {
+        lock(&self.left).as_mut()?.at(local).ok().flatten()
     }
 }

@@ -4,7 +4,6 @@
 //! as it comes. The key is made of who sends and of the outermost names, so that the same command
 //! again finds what it left. Only the sender it came from can go on with it.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,9 +14,9 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::fit::{self, Case, FileSystem};
+use super::fit::{Case, FileSystem};
 use super::flush::Flush;
-use super::journal::{self, Journal, Kept, Left, Trust};
+use super::journal::{Journal, Kept, Left, Trust};
 use super::open;
 use super::partial::lock;
 use super::root::{Root, sync_folder};
@@ -61,10 +60,8 @@ pub(super) struct Area {
     pub(super) flush: Flush,
     /// Whether an earlier try left something.
     pub(super) goes_on: bool,
-    /// That.
-    left: Mutex<Option<Left>>,
-    /// The keys of all that it left: see [`spelt`].
-    pub(super) spelt: HashSet<String>,
+    /// That, as long as something may be offered again.
+    pub(super) left: Mutex<Option<Left>>,
     pub(super) journal: Mutex<Journal>,
     /// Held while this is in use.
     lock: Mutex<Option<File>>,
@@ -120,8 +117,8 @@ impl Area {
             return Err(io::ErrorKind::NotFound.into());
         }
         let system = FileSystem::probe(&area);
-        let kept = kept_in(&area, system.case)?;
-        if kept.is_empty() && area.symlink_metadata("data").is_ok() {
+        let mut left = left_in(&area, system.case)?;
+        if left.is_none() && area.symlink_metadata("data").is_ok() {
             // Bytes that no journal speaks for are worth nothing.
             area.remove_dir_all("data")?;
         }
@@ -129,11 +126,10 @@ impl Area {
         let flush = Flush::of(&data)?;
         options.truncate(true);
         let fresh = area.open_with("journal.new", &options)?.into_std();
-        let journal = Journal::begin(fresh, &kept)?;
+        let journal = Journal::begin(fresh, left.as_mut())?;
         area.rename("journal.new", &area, "journal")?;
-        let mut left = None;
-        if !kept.is_empty() {
-            left = Some(Left::of(open::to_read(&area, "journal")?)?);
+        if left.take().is_some() {
+            left = Left::of(open::to_read(&area, "journal")?, system.case, Trust::Noted)?;
             // The old one must not come back after a power cut: it does not say what begins anew.
             sync_folder(&area)?;
         }
@@ -143,7 +139,6 @@ impl Area {
             system,
             data: Mutex::new(Some(Arc::new(data))),
             flush,
-            spelt: spelt(system.case, &kept),
             goes_on: left.is_some(),
             left: Mutex::new(left),
             journal: Mutex::new(journal),
@@ -161,9 +156,14 @@ impl Area {
         lock(&self.left).as_mut().map_or(Ok(None), |left| left.at(local))
     }
 
-    /// Whether an earlier try noted something of a path that is the same here.
-    pub(super) fn is_spelt(&self, local: &RelPath) -> bool {
-        !self.spelt.is_empty() && self.spelt.contains(&*fit::key(Case::Folded, local))
+    /// Whether an earlier try noted something of a path that is the same here, under whichever spelling.
+    pub(super) fn is_noted(&self, local: &RelPath) -> bool {
+        lock(&self.left).as_ref().is_some_and(|left| left.names(local))
+    }
+
+    /// Lets go of what an earlier try left: nothing is offered any more.
+    pub(super) fn all_offered(&self) {
+        drop(lock(&self.left).take());
     }
 
     /// The tree as it comes.
@@ -199,7 +199,7 @@ impl Area {
     pub(super) fn clear(&self) -> io::Result<()> {
         // Windows removes no folder that is open; some file systems, as NFS, keep what is open in its folder.
         drop(lock(&self.data).take());
-        drop(lock(&self.left).take());
+        self.all_offered();
         lock(&self.journal).close();
         let staging = self.root.staging().open_dir_nofollow(STAGING)?;
         if remove(&staging, &self.name).is_err() {
@@ -212,29 +212,18 @@ impl Area {
 }
 
 /// What an earlier try left, all of it on the disk.
-fn kept_in(area: &Dir, case: Case) -> io::Result<BTreeMap<RelPath, Kept>> {
+fn left_in(area: &Dir, case: Case) -> io::Result<Option<Left>> {
     let journal = match open::to_read(area, "journal") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // What cannot be read now is not worthless.
         opened => opened?,
     };
-    let kept = journal::load(&journal, case, Trust::Noted)?;
-    if kept.is_empty() {
-        return Ok(kept);
-    }
+    let Some(left) = Left::of(journal, case, Trust::Noted)? else { return Ok(None) };
     let data = private_folder(area, "data")?;
     match Flush::of(&data)?.all(&data) {
-        Ok(()) => Ok(kept),
+        Ok(()) => Ok(Some(left)),
         // Of what was noted since the last sync nobody knows any more what is there.
-        Err(_) => journal::load(&journal, case, Trust::Synced),
-    }
-}
-
-/// The keys of what is kept, where the file system holds several spellings as one.
-pub(super) fn spelt(case: Case, kept: &BTreeMap<RelPath, Kept>) -> HashSet<String> {
-    match case {
-        Case::Kept => HashSet::new(),
-        Case::Folded => kept.keys().map(|path| fit::key(case, path).into_owned()).collect(),
+        Err(_) => Left::of(open::to_read(area, "journal")?, case, Trust::Synced),
     }
 }
 

@@ -152,11 +152,10 @@ impl Writer {
             && let EntryKind::File { size, modified, .. } = slot.entry.kind
         {
             let mut journal = lock(&self.partial.area.journal);
-            let begun_before = work.resumed || self.partial.area.is_spelt(&path);
             let number = journal.start(&path, size, modified).and_then(|number| {
                 let earlier = work.chunks.iter().enumerate().filter_map(|(i, hash)| Some((i, (*hash)?)));
                 earlier.into_iter().try_for_each(|(i, hash)| journal.chunk(number, i as u32, hash))?;
-                if begun_before {
+                if work.resumed {
                     // What was noted of it before must not outlive the bytes it was noted of.
                     journal.flush()?;
                 }

@@ -7,8 +7,7 @@ use std::ffi::OsStr;
 use super::super::staged::name_of;
 use super::*;
 use crate::disk::fit::{FileSystem, Fit, Names};
-use crate::disk::journal::{self, Trust};
-use crate::disk::staging::spelt;
+use crate::disk::journal::{Left, Trust};
 
 /// As if the file system were another one.
 fn open_on(home: &Path, case: Case, names: Names) -> Arc<Partial> {
@@ -17,7 +16,7 @@ fn open_on(home: &Path, case: Case, names: Names) -> Arc<Partial> {
     partial.fit = Mutex::new(Fit::new(system, RelPath::MAX));
     let area = home.join(".ftx-partial").join(&partial.area.name);
     let journal = fs::File::open(area.join("journal")).unwrap();
-    partial.area.spelt = spelt(case, &journal::load(&journal, Case::Kept, Trust::Noted).unwrap());
+    partial.area.left = Mutex::new(Left::of(journal, case, Trust::Noted).unwrap());
     Arc::new(partial)
 }
 
@@ -125,8 +124,9 @@ fn what_is_begun_anew_under_another_spelling_is_not_taken_for_the_earlier() {
     drop(first);
     let kept = |case| {
         let area = fs::read_dir(home.path().join(".ftx-partial")).unwrap().next().unwrap().unwrap().path();
-        let kept = journal::load(&fs::File::open(area.join("journal")).unwrap(), case, Trust::Noted).unwrap();
-        kept.into_values().flat_map(|kept| kept.chunks).count()
+        let mut left = Left::of(fs::File::open(area.join("journal")).unwrap(), case, Trust::Noted).unwrap().unwrap();
+        let each = ["A", "a"].map(|path| left.at(&RelPath::parse(path).unwrap()).unwrap());
+        each.into_iter().flatten().flat_map(|kept| kept.chunks).count()
     };
     assert_eq!(kept(Case::Folded), 1);
     let again = open_on(home.path(), Case::Folded, Names::All);
