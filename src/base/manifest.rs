@@ -204,11 +204,11 @@ pub enum Outcome {
     /// Verified, synced, in place under its own name.
     Placed,
     /// The same, under another name: something else has its own, or the file system cannot hold it.
-    PlacedAs(RelPath),
+    PlacedAs(Box<RelPath>),
     /// One with the same bytes was there before; nothing was written.
     Equal,
     /// Not there, and why.
-    Failed(Fault),
+    Failed(Box<Fault>),
     /// One with the same size and time was there before; nothing was sent or compared.
     Unchanged,
     /// Not taken: something else has its name, and the receiver chose to keep that.

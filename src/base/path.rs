@@ -159,7 +159,7 @@ impl fmt::Debug for Name {
 /// It cannot be absolute and cannot climb.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RelPath(String);
+pub struct RelPath(Box<str>);
 
 impl RelPath {
     /// Longest path, in bytes: `PATH_MAX` of Linux.
@@ -173,7 +173,7 @@ impl RelPath {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, PathFault> {
         check_path(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The path below this one.
@@ -185,7 +185,7 @@ impl RelPath {
         if joined.len() > Self::MAX || self.depth() >= Self::MAX_DEPTH {
             return Err(PathFault::Length);
         }
-        Ok(Self(joined))
+        Ok(Self(joined.into()))
     }
 
     /// The components, outermost first; there is at least one.
@@ -215,14 +215,14 @@ impl RelPath {
 
     /// The path without its last component; `None` for a single one.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rfind('/').map(|i| Self(self.0[..i].to_owned()))
+        self.0.rfind('/').map(|i| Self(self.0[..i].into()))
     }
 
     /// The same folder, another name.
     pub fn with_file_name(&self, name: &Name) -> Self {
         match self.0.rfind('/') {
-            Some(i) => Self(format!("{}/{}", &self.0[..i], name.0)),
-            None => Self(name.0.clone()),
+            Some(i) => Self(format!("{}/{}", &self.0[..i], name.0).into()),
+            None => Self(name.0.as_str().into()),
         }
     }
 
@@ -254,7 +254,7 @@ impl TryFrom<String> for RelPath {
     type Error = PathFault;
 
     fn try_from(text: String) -> Result<Self, PathFault> {
-        check_path(&text).map(|()| Self(text))
+        check_path(&text).map(|()| Self(text.into()))
     }
 }
 
@@ -266,7 +266,7 @@ impl Serialize for RelPath {
 
 impl From<Name> for RelPath {
     fn from(name: Name) -> Self {
-        Self(name.0)
+        Self(name.0.into())
     }
 }
 

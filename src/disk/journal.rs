@@ -11,7 +11,7 @@ mod records;
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -68,24 +68,25 @@ pub(super) struct Journal {
     /// `None` once nothing is to be noted any more.
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Bytes of it, with those that are buffered.
+    length: u64,
     next: u32,
     /// Bytes of the file up to the last [`Record::Synced`].
     sure: u64,
 }
 
 impl Journal {
-    /// Begins a journal in an empty file, with what is left from an earlier one: that has to be on
-    /// the disk. So is the journal then, for it is to take the other's place.
-    pub(super) fn begin(file: File, left: Option<&mut Left>) -> io::Result<Self> {
-        let mut journal = Self { file: Some(file), buffer: MAGIC.to_vec(), next: 0, sure: 0 };
-        journal.buffer.extend(boot());
-        let Some(left) = left else { return journal.flush().map(|()| journal) };
-        left.each(|path, kept| {
-            let file = journal.start(path, kept.size, kept.modified)?;
-            kept.chunks.iter().try_for_each(|(index, hash)| journal.chunk(file, *index, *hash))
-        })?;
-        journal.synced()?;
+    /// Begins a journal in an empty file.
+    pub(super) fn begin(file: File) -> io::Result<Self> {
+        let buffer = [MAGIC.as_slice(), &boot()].concat();
+        let mut journal = Self { file: Some(file), length: buffer.len() as u64, buffer, next: 0, sure: 0 };
+        journal.flush()?;
         Ok(journal)
+    }
+
+    /// Its bytes, with those that are still buffered: where the next record will stand.
+    pub(super) fn length(&self) -> u64 {
+        self.length
     }
 
     /// Notes that a file begins; the number stands for it from now on.
@@ -110,9 +111,8 @@ impl Journal {
     pub(super) fn synced(&mut self) -> io::Result<()> {
         self.append(&Record::Synced)?;
         self.flush()?;
-        let mut file = self.file()?;
-        file.sync_data()?;
-        self.sure = file.stream_position()?;
+        self.file()?.sync_data()?;
+        self.sure = self.length;
         Ok(())
     }
 
@@ -160,6 +160,7 @@ impl Journal {
         self.buffer[start..body].copy_from_slice(&length.to_be_bytes());
         let check = Sha256::digest(&self.buffer[body..]);
         self.buffer.extend(&check[..4]);
+        self.length += (self.buffer.len() - start) as u64;
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 }

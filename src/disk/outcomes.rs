@@ -50,9 +50,12 @@ impl Outcomes {
     /// Puts everything into place, and gives what is there already its time.
     pub(super) fn place(&mut self, area: &Area) -> Result<(), Fault> {
         for slot in self.pages.as_mut_slice().iter_mut().flat_map(|(_, page)| page) {
-            if let State::Equal(found) | State::Same(_, found) = &mut slot.state {
-                std::mem::take(found).correct(self.settling.root());
-            }
+            let found = match &mut slot.state {
+                State::Equal(found) => found,
+                State::Same(same) => &mut same.1,
+                _ => continue,
+            };
+            std::mem::take(found).correct(self.settling.root());
         }
         self.settling.place(area)
     }
@@ -91,11 +94,11 @@ impl Outcomes {
             State::Plain => (self.settling.outcome_of(&slot), None),
             State::Staged(digest) => (self.settling.outcome_of(&slot), Some(*digest)),
             State::Equal(_) => (Outcome::Unchanged, None),
-            State::Same(digest, _) => (Outcome::Equal, Some(*digest)),
+            State::Same(same) => (Outcome::Equal, Some(same.0)),
             State::Skipped => (Outcome::Skipped, None),
-            State::Failed(fault) => (Outcome::Failed(fault.clone()), None),
+            State::Failed(fault) => (Outcome::Failed(fault.clone().into()), None),
             State::Awaited | State::Whole(_) | State::Open(_) => {
-                (Outcome::Failed(Fault::protocol("the sender did not finish it")), None)
+                (Outcome::Failed(Fault::protocol("the sender did not finish it").into()), None)
             }
         };
         Settled { entry: slot.entry, outcome, digest }

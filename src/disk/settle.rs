@@ -118,7 +118,7 @@ impl Settling {
 
     /// What became of an entry that was put into place.
     pub(super) fn outcome_of(&self, slot: &Slot) -> Outcome {
-        let elsewhere = slot.elsewhere.as_deref().map(|path| Outcome::PlacedAs(path.clone()));
+        let elsewhere = slot.elsewhere.as_deref().map(|path| Outcome::PlacedAs(path.clone().into()));
         self.exception(slot.local()).or(elsewhere).unwrap_or(Outcome::Placed)
     }
 
@@ -143,7 +143,8 @@ impl Settling {
                         && dir.read_link_contents(name.as_str()).is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
                 Err(error) => {
                     let fault = Fault::disk(format!("making the link {}", slot.entry.path), &error);
-                    self.exceptions.insert(fit::key(self.case, slot.local()).into_owned(), Outcome::Failed(fault));
+                    self.exceptions
+                        .insert(fit::key(self.case, slot.local()).into_owned(), Outcome::Failed(fault.into()));
                 }
                 Ok(()) => {}
             }
@@ -223,7 +224,7 @@ impl Settling {
             _ => Fault::disk(doing, error),
         };
         self.refused = true;
-        self.except(path, Outcome::Failed(fault));
+        self.except(path, Outcome::Failed(fault.into()));
     }
 
     /// Finds another name for what cannot have its own, or drops it.
@@ -236,7 +237,7 @@ impl Settling {
             let candidate = if n == 0 { name.clone() } else { name.numbered(n) };
             if n > 0 && candidate.as_str().len() > room {
                 let fault = Fault::new(FaultKind::NotPermitted, format!("its name is taken, and {LONG}: {path}"));
-                self.except(path, Outcome::Failed(fault));
+                self.except(path, Outcome::Failed(fault.into()));
                 return Ok(());
             }
             if !ours.is_dir() && equal(from, name, to, &candidate)? {
@@ -257,7 +258,7 @@ impl Settling {
             match rename_without_replacing(from, name.as_str(), to, candidate.as_str()) {
                 Ok(()) => {
                     let placed = path.with_file_name(&candidate);
-                    self.except(path, Outcome::PlacedAs(placed));
+                    self.except(path, Outcome::PlacedAs(placed.into()));
                     return Ok(());
                 }
                 Err(error) if is_taken(&error) => {}
@@ -265,7 +266,7 @@ impl Settling {
             }
         }
         let text = format!("{path}: every name up to {} is taken", name.numbered(MOST_NUMBERS));
-        self.except(path, Outcome::Failed(Fault::new(FaultKind::Disk, text)));
+        self.except(path, Outcome::Failed(Fault::new(FaultKind::Disk, text).into()));
         Ok(())
     }
 
@@ -301,7 +302,7 @@ impl Settling {
                     Ok(placed) => placed,
                     Err(fault) => {
                         from.remove_file(name.as_str())?;
-                        self.except(path, Outcome::Failed(fault));
+                        self.except(path, Outcome::Failed(fault.into()));
                         return Ok(true);
                     }
                 };
@@ -335,7 +336,9 @@ impl Settling {
             match self.exceptions.get(&*fit::key(self.case, &folder)) {
                 Some(Outcome::PlacedAs(placed)) => {
                     let rest = &path.as_str()[folder.as_str().len()..];
-                    return RelPath::parse(&format!("{}{rest}", placed.as_str())).ok().map(Outcome::PlacedAs);
+                    return RelPath::parse(&format!("{}{rest}", placed.as_str()))
+                        .ok()
+                        .map(|path| Outcome::PlacedAs(path.into()));
                 }
                 Some(outcome @ (Outcome::Failed(_) | Outcome::Skipped)) => return Some(outcome.clone()),
                 _ => above = folder.parent(),

@@ -83,7 +83,7 @@ pub(super) enum State {
     /// Something else is in place, and stays.
     Skipped,
     /// A file with the same bytes is in place.
-    Same(EntryDigest, Found),
+    Same(Box<(EntryDigest, Found)>),
     /// It will not come.
     Failed(Fault),
 }

@@ -126,10 +126,14 @@ impl Area {
         let flush = Flush::of(&data)?;
         options.truncate(true);
         let fresh = area.open_with("journal.new", &options)?.into_std();
-        let journal = Journal::begin(fresh, left.as_mut())?;
+        let mut journal = Journal::begin(fresh)?;
+        if let Some(old) = left.take() {
+            left = Some(old.carry_over(&mut journal, open::to_read(&area, "journal.new")?)?);
+            // All of it is on the disk, and so must the new journal be that takes the other's place.
+            journal.synced()?;
+        }
         area.rename("journal.new", &area, "journal")?;
-        if left.take().is_some() {
-            left = Left::of(open::to_read(&area, "journal")?, system.case, Trust::Noted)?;
+        if left.is_some() {
             // The old one must not come back after a power cut: it does not say what begins anew.
             sync_folder(&area)?;
         }

@@ -88,7 +88,7 @@ impl Writer {
             }
             let untouched = work.got == 0;
             if let Some((_, found)) = work.candidate.take_if(|(digest, _)| untouched && *digest == end.digest) {
-                slot.state = State::Same(end.digest, found);
+                slot.state = State::Same(Box::new((end.digest, found)));
                 self.partial.entries.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_longest_pages_fit_a_frame_and_nothing_is_lost() {
         let long = RelPath::parse(&vec!["ä".repeat(100); 20].join("/")).unwrap();
-        let outcomes = vec![Outcome::PlacedAs(long); 3000];
+        let outcomes = vec![Outcome::PlacedAs(long.into()); 3000];
         let cut = pages(outcomes.clone());
         assert_eq!(cut.concat(), outcomes);
         let runs = vec![ChunkRun { first: u32::MAX, count: u32::MAX }; Have::MAX_RUNS];

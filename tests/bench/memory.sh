@@ -5,7 +5,7 @@
 #
 # The small file is random bytes; the large one is a hole, which takes room only where it arrives. The
 # entries are files of 1 byte: hard links where they are sent from, files where they arrive (5 GiB of
-# memory for 1,000,000).
+# memory for 1,000,000). They are sent once more, going on with what a receiver left that was killed.
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 small=${1:-256} large=${2:-8192} entries=${3:-1000000}
@@ -37,3 +37,17 @@ mkdir "$work/many"
 small_files 1000 1 "$work/many"
 for folder in $(seq 2 $((entries / 1000))); do cp -al "$work/many/1" "$work/many/$folder"; done
 weigh "memory for $entries entries" 256 "$work/many"
+
+# Whether the node has noted at least so many bytes of what came.
+noted() { [ "$(cat "$work"/in/.ftx-partial/*/journal | wc -c)" -ge "$1" ]; }
+
+title="memory for the rest of $entries entries"
+start_node plain
+"$ftx" push --quiet --interface "$iface" "$work/many" "[$there:$port]" >/dev/null 2>&1 &
+first=$!
+# Of each, some 75 bytes.
+within 120 noted $((entries * 60)) || die "the first push does not come far"
+kill -9 "$node"
+kill "$first" 2>/dev/null || die "the first push ended too early"
+wait "$node" "$first" 2>/dev/null || true
+weigh "$title" 256 "$work/many"

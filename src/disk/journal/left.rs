@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::io::{self, Read, Seek};
 
 use super::records::Records;
-use super::{Kept, Record, boot};
+use super::{Journal, Kept, Record, boot};
 use crate::base::digest::chunks_of;
 use crate::base::path::RelPath;
 use crate::disk::fit::{self, Case};
@@ -28,7 +28,8 @@ pub(in crate::disk) struct Left<R = File> {
     /// The hash of what stands for each path, with where the file's record stands; in the order of the hashes.
     files: Vec<(u64, u64)>,
     /// The number of the file and that of the chunk, with where the chunk's record stands; in that order.
-    chunks: Vec<(u32, u32, u64)>,
+    /// `None` where the records of a file's chunks follow its own.
+    chunks: Option<Vec<(u32, u32, u64)>>,
     case: Case,
     hasher: RandomState,
 }
@@ -65,25 +66,16 @@ impl<R: Read + Seek> Left<R> {
         files.sort_unstable();
         chunks.sort_unstable();
         // Of a path, under whichever spelling, and of a chunk: what was written last is what is there.
-        files.dedup_by(|later, file| {
-            later.0 == file.0 && {
-                *file = *later;
-                true
-            }
-        });
-        chunks.dedup_by(|later, chunk| {
-            (later.0, later.1) == (chunk.0, chunk.1) && {
-                *chunk = *later;
-                true
-            }
-        });
-        Ok(Some(Self { records, files, chunks, case, hasher }))
+        keep_last(&mut files, |(hash, _)| *hash);
+        keep_last(&mut chunks, |(file, index, _)| (*file, *index));
+        Ok(Some(Self { records, files, chunks: Some(chunks), case, hasher }))
     }
 
     /// What is left of the file at this path.
     pub(in crate::disk) fn at(&mut self, path: &RelPath) -> io::Result<Option<Kept>> {
         let Some(at) = self.place(path) else { return Ok(None) };
-        Ok(self.kept(at)?.filter(|(found, _)| found == path).map(|(_, kept)| kept))
+        let (found, kept) = self.kept(at)?;
+        Ok((found == *path).then_some(kept))
     }
 
     /// Whether something was noted of a path that is the same here, under whichever spelling.
@@ -91,16 +83,20 @@ impl<R: Read + Seek> Left<R> {
         self.place(path).is_some()
     }
 
-    /// All of it, in the order in which the files began.
-    pub(super) fn each(&mut self, mut take: impl FnMut(&RelPath, &Kept) -> io::Result<()>) -> io::Result<()> {
-        let mut places: Vec<u64> = self.files.iter().map(|(_, at)| *at).collect();
-        places.sort_unstable();
-        for at in places {
-            if let Some((path, kept)) = self.kept(at)? {
-                take(&path, &kept)?;
-            }
+    /// Writes all of it, in the order in which the files began, into a journal that begins: from then on it is
+    /// read `from` there.
+    pub(in crate::disk) fn carry_over<N: Read + Seek>(mut self, to: &mut Journal, from: N) -> io::Result<Left<N>> {
+        self.files.sort_unstable_by_key(|(_, at)| *at);
+        for place in 0..self.files.len() {
+            let (path, kept) = self.kept(self.files[place].1)?;
+            self.files[place].1 = to.length();
+            let file = to.start(&path, kept.size, kept.modified)?;
+            kept.chunks.iter().try_for_each(|(index, hash)| to.chunk(file, *index, *hash))?;
         }
-        Ok(())
+        to.flush()?;
+        self.files.sort_unstable();
+        let (_, records) = Records::of(from)?.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Left { records, files: self.files, chunks: None, case: self.case, hasher: self.hasher })
     }
 
     /// Where the record of the file at this path stands, if there is one.
@@ -111,22 +107,45 @@ impl<R: Read + Seek> Left<R> {
     }
 
     /// The file whose record stands there.
-    fn kept(&mut self, at: u64) -> io::Result<Option<(RelPath, Kept)>> {
+    fn kept(&mut self, at: u64) -> io::Result<(RelPath, Kept)> {
+        let changed = || io::Error::new(io::ErrorKind::InvalidData, "the journal has been changed");
         self.records.go_to(at)?;
         let Some(Record::File { file, path, size, modified }) = self.records.next().transpose()? else {
-            return Ok(None);
+            return Err(changed());
         };
         let count = chunks_of(size).unwrap_or_default();
-        let first = self.chunks.partition_point(|(other, ..)| *other < file);
-        let own = self.chunks[first..].iter().take_while(|(other, index, _)| *other == file && *index < count);
         // Nearly all files have just one.
         let mut chunks = Vec::with_capacity(1);
-        for (_, index, at) in own {
-            self.records.go_to(*at)?;
-            if let Some(Record::Chunk { hash, .. }) = self.records.next().transpose()? {
-                chunks.push((*index, hash));
+        match &self.chunks {
+            Some(all) => {
+                let first = all.partition_point(|(other, ..)| *other < file);
+                for (_, _, at) in all[first..].iter().take_while(|(other, index, _)| *other == file && *index < count) {
+                    self.records.go_to(*at)?;
+                    let Some(Record::Chunk { index, hash, .. }) = self.records.next().transpose()? else {
+                        return Err(changed());
+                    };
+                    chunks.push((index, hash));
+                }
+            }
+            None => {
+                while let Some(Record::Chunk { file: other, index, hash }) = self.records.next().transpose()?
+                    && other == file
+                {
+                    chunks.push((index, hash));
+                }
             }
         }
-        Ok(Some((path.into_owned(), Kept { size, modified, chunks })))
+        Ok((path.into_owned(), Kept { size, modified, chunks }))
     }
+}
+
+/// Leaves the last of those that have the same key; they are in order.
+fn keep_last<T: Copy, K: PartialEq>(sorted: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    sorted.dedup_by(|later, earlier| {
+        let same = key(later) == key(earlier);
+        if same {
+            *earlier = *later;
+        }
+        same
+    });
 }

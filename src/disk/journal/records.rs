@@ -38,12 +38,18 @@ impl<R: Read + Seek> Records<R> {
 
     /// Whether there are so many bytes.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
-        match self.file.read_exact(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.file.read(&mut bytes[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.at += bytes.len() as u64;
-        Ok(true)
+        // Also of what is cut off: from there it is gone on to others.
+        self.at += filled as u64;
+        Ok(filled == bytes.len())
     }
 
     fn record(&mut self) -> io::Result<Option<Record<'static>>> {

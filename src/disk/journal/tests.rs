@@ -1,7 +1,7 @@
 //! What is written is read back, and nothing more.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Seek};
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ const WHEN: Stamp = Stamp { seconds: 1, nanos: 2 };
 
 fn written(with_sync: bool) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), None).unwrap();
+    let mut journal = Journal::begin(file.try_clone().unwrap()).unwrap();
     let path = RelPath::parse("tree/a.iso").unwrap();
     let number = journal.start(&path, 3 << 20, WHEN).unwrap();
     journal.chunk(number, 2, ChunkHash([2; 32])).unwrap();
@@ -28,19 +28,15 @@ fn written(with_sync: bool) -> Vec<u8> {
     bytes
 }
 
+/// What a journal says of the files that are used here.
 fn parsed(bytes: &[u8], boot: Option<[u8; 16]>, case: Case) -> BTreeMap<RelPath, Kept> {
-    let mut all = BTreeMap::new();
-    if let Some(mut left) = Left::read(io::Cursor::new(bytes), boot, case).unwrap() {
-        let each = left.each(|path, kept| {
-            all.insert(path.clone(), kept.clone());
-            Ok(())
-        });
-        each.unwrap();
-        for (path, kept) in &all {
-            assert_eq!(left.at(path).unwrap().as_ref(), Some(kept));
-        }
-    }
-    all
+    let mut left = Left::read(io::Cursor::new(bytes), boot, case).unwrap();
+    let mut of = |path: &str| {
+        let path = RelPath::parse(path).unwrap();
+        let kept = left.as_mut()?.at(&path).unwrap()?;
+        Some((path, kept))
+    };
+    ["tree/a.iso", "a", "b", "t/A", "t/a"].into_iter().filter_map(&mut of).collect()
 }
 
 fn load(file: &File, case: Case, trust: Trust) -> BTreeMap<RelPath, Kept> {
@@ -50,10 +46,14 @@ fn load(file: &File, case: Case, trust: Trust) -> BTreeMap<RelPath, Kept> {
     parsed(&bytes, (trust == Trust::Noted).then(boot), case)
 }
 
-fn left(bytes: &[u8]) -> Left {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    Left::of(file, Case::Kept, Trust::Noted).unwrap().unwrap()
+/// A journal with what is left of another, which is on the disk.
+fn successor(of: &File, trust: Trust) -> (File, Journal) {
+    let old = Left::of(of.try_clone().unwrap(), Case::Kept, trust).unwrap().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut journal = Journal::begin(file.reopen().unwrap()).unwrap();
+    old.carry_over(&mut journal, file.reopen().unwrap()).unwrap();
+    journal.synced().unwrap();
+    (file.into_file(), journal)
 }
 
 /// Which of the chunks up to the last are there.
@@ -84,9 +84,7 @@ fn what_is_taken_back_is_what_was_noted_since_the_last_sync() {
     let synced = load(&file, Case::Kept, Trust::Synced);
     assert_eq!(chunks(&synced), [false, false, true]);
 
-    let mut left = Left::of(file, Case::Kept, Trust::Synced).unwrap();
-    let file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), left.as_mut()).unwrap();
+    let (file, mut journal) = successor(&file, Trust::Synced);
     let number = journal.start(&RelPath::parse("b").unwrap(), 3 << 20, WHEN).unwrap();
     journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
     journal.flush().unwrap();
@@ -98,16 +96,17 @@ fn what_is_taken_back_is_what_was_noted_since_the_last_sync() {
 
 #[test]
 fn a_journal_begun_from_another_says_the_same() {
-    let kept = parsed(&written(false), Some(boot()), Case::Kept);
-    let file = tempfile::tempfile().unwrap();
-    Journal::begin(file.try_clone().unwrap(), Some(&mut left(&written(false)))).unwrap();
-    assert_eq!(load(&file, Case::Kept, Trust::Noted), kept);
+    let mut old = tempfile::tempfile().unwrap();
+    old.write_all(&written(false)).unwrap();
+    let kept = load(&old, Case::Kept, Trust::Noted);
+    let (new, _) = successor(&old, Trust::Noted);
+    assert_eq!(load(&new, Case::Kept, Trust::Synced), kept);
 }
 
 #[test]
 fn of_two_spellings_of_one_file_only_the_later_is_believed() {
     let file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), None).unwrap();
+    let mut journal = Journal::begin(file.try_clone().unwrap()).unwrap();
     for path in ["t/a", "t/A"] {
         let number = journal.start(&RelPath::parse(path).unwrap(), 3 << 20, WHEN).unwrap();
         journal.chunk(number, 0, ChunkHash([0; 32])).unwrap();
@@ -120,8 +119,9 @@ fn of_two_spellings_of_one_file_only_the_later_is_believed() {
 
 #[test]
 fn what_is_forgotten_is_no_longer_said() {
-    let file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), Some(&mut left(&written(false)))).unwrap();
+    let mut old = tempfile::tempfile().unwrap();
+    old.write_all(&written(false)).unwrap();
+    let (file, mut journal) = successor(&old, Trust::Noted);
     journal.forget(&RelPath::parse("tree/a.iso").unwrap()).unwrap();
     journal.flush().unwrap();
     assert!(chunks(&load(&file, Case::Kept, Trust::Noted)).is_empty());
@@ -135,7 +135,7 @@ fn a_journal_that_is_taken_in_parts_is_whole_in_the_end() {
     let (mut reader, writer) = io::pipe().unwrap();
     let writer = File::from(std::os::fd::OwnedFd::from(writer));
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
-    let mut journal = Journal::begin(writer, None).unwrap();
+    let mut journal = Journal::begin(writer).unwrap();
     let number = journal.start(&RelPath::parse("a").unwrap(), 20_000 << 20, WHEN).unwrap();
     let noted = (0..20_000).map(|index| journal.chunk(number, index, ChunkHash([7; 32])));
     assert!(noted.filter(Result::is_err).count() > 1, "the pipe is full");
@@ -178,18 +178,14 @@ proptest! {
 fn what_is_left_of_many_small_files_takes_little_room() {
     const FILES: u32 = 10_000;
     let file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), None).unwrap();
+    let mut journal = Journal::begin(file.try_clone().unwrap()).unwrap();
     for n in 0..FILES {
         let number = journal.start(&RelPath::parse(&format!("tree/{}/{n:07}", n / 1000)).unwrap(), 1, WHEN).unwrap();
         journal.chunk(number, 0, ChunkHash([1; 32])).unwrap();
     }
     journal.synced().unwrap();
     for trust in [Trust::Noted, Trust::Synced] {
-        let (old, new) = (file.try_clone().unwrap(), tempfile::tempfile().unwrap());
-        let taken = allocation_counter::measure(|| {
-            let mut left = Left::of(old, Case::Kept, trust).unwrap();
-            drop(Journal::begin(new, left.as_mut()).unwrap());
-        });
+        let taken = allocation_counter::measure(|| drop(successor(&file, trust)));
         assert!(taken.bytes_max < u64::from(FILES) * 80, "{} bytes", taken.bytes_max);
     }
 }
@@ -204,8 +200,8 @@ fn what_is_left_of_each_file_is_read_again_in_any_order() {
         modified: WHEN,
         chunks: (0..n % 7).map(|index| (index * 2, hash(n, index))).collect(),
     };
-    let file = tempfile::tempfile().unwrap();
-    let mut journal = Journal::begin(file.try_clone().unwrap(), None).unwrap();
+    let old = tempfile::tempfile().unwrap();
+    let mut journal = Journal::begin(old.try_clone().unwrap()).unwrap();
     for n in 0..1000 {
         assert_eq!(journal.start(&path(n), 1000 << 20, WHEN).unwrap(), n);
     }
@@ -215,11 +211,11 @@ fn what_is_left_of_each_file_is_read_again_in_any_order() {
         }
     }
     drop(journal);
-    let mut old = Left::of(file, Case::Kept, Trust::Noted).unwrap().unwrap();
-    let file = tempfile::tempfile().unwrap();
-    Journal::begin(file.try_clone().unwrap(), Some(&mut old)).unwrap();
-    let new = Left::of(file, Case::Kept, Trust::Noted).unwrap().unwrap();
-    for mut left in [old, new] {
+    let left = || Left::of(old.try_clone().unwrap(), Case::Kept, Trust::Noted).unwrap().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut journal = Journal::begin(file.reopen().unwrap()).unwrap();
+    let new = left().carry_over(&mut journal, file.reopen().unwrap()).unwrap();
+    for mut left in [left(), new] {
         for n in (0..1000).chain((0..1000).rev()).chain([7, 700, 70]) {
             assert_eq!(left.at(&path(n)).unwrap(), Some(kept(n)));
         }

@@ -78,7 +78,7 @@ fn what_could_not_be_named_with_a_number_is_told_to_have_failed() {
     assert_eq!(fs::read_dir(home.path().join(&folder)).unwrap().count(), 1);
     assert_eq!(send(home.path(), &last(room - 4), b"one"), Outcome::Placed);
     let numbered = RelPath::parse(&format!("{} (1)", last(room - 4))).unwrap();
-    assert_eq!(send(home.path(), &last(room - 4), b"other"), Outcome::PlacedAs(numbered));
+    assert_eq!(send(home.path(), &last(room - 4), b"other"), Outcome::PlacedAs(numbered.into()));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn nothing_is_ever_replaced_and_equal_files_are_skipped() {
     assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
     assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Unchanged);
     let other = send(home.path(), "a.txt", b"other");
-    assert_eq!(other, Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+    assert_eq!(other, Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap().into()));
     assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::Unchanged);
     assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"one");
     assert_eq!(fs::read(home.path().join("a (1).txt")).unwrap(), b"other");
@@ -141,12 +141,12 @@ fn a_file_is_replaced_where_the_owner_chose_so_and_a_folder_never() {
     let home = tempfile::tempdir().unwrap();
     let replace = |path: &str, bytes: &[u8]| send_with(home.path(), Conflict::Replace, path, bytes);
     assert_eq!(send(home.path(), "a.txt", b"one"), Outcome::Placed);
-    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap()));
+    assert_eq!(send(home.path(), "a.txt", b"other"), Outcome::PlacedAs(RelPath::parse("a (1).txt").unwrap().into()));
     assert_eq!(replace("a.txt", b"one"), Outcome::Unchanged);
     assert_eq!(replace("a.txt", b"other"), Outcome::Replaced, "whatever stands under a number");
     assert_eq!(fs::read(home.path().join("a.txt")).unwrap(), b"other");
     fs::create_dir(home.path().join("folder")).unwrap();
-    let numbered = |path: &str| Outcome::PlacedAs(RelPath::parse(path).unwrap());
+    let numbered = |path: &str| Outcome::PlacedAs(RelPath::parse(path).unwrap().into());
     assert_eq!(replace("folder", b"a file"), numbered("folder (1)"));
     assert_eq!(replace("folder", b"a file"), Outcome::Unchanged, "and is known again");
     assert_eq!(replace("a.txt/below", b"x"), numbered("a (2).txt/below"));
@@ -164,7 +164,7 @@ fn a_link_is_replaced_itself_and_not_what_it_leads_to() {
     assert_eq!(fs::read(home.path().join("link")).unwrap(), b"new");
     assert!(fs::symlink_metadata(home.path().join("link")).unwrap().is_file());
     let beside = RelPath::parse("way (1)/theirs").unwrap();
-    assert_eq!(send_with(home.path(), Conflict::Replace, "way/theirs", b"new"), Outcome::PlacedAs(beside));
+    assert_eq!(send_with(home.path(), Conflict::Replace, "way/theirs", b"new"), Outcome::PlacedAs(beside.into()));
     assert_eq!(fs::read(outside.path().join("theirs")).unwrap(), b"precious");
 }
 
@@ -190,7 +190,7 @@ fn a_tree_merges_into_one_that_is_there() {
     }
     let settled = settle(&partial).unwrap();
     let outcomes: Vec<_> = settled.iter().map(|(_, outcome, _)| outcome.clone()).collect();
-    let placed_as = |p: &str| Outcome::PlacedAs(RelPath::parse(p).unwrap());
+    let placed_as = |p: &str| Outcome::PlacedAs(RelPath::parse(p).unwrap().into());
     assert_eq!(outcomes[2], placed_as("tree/sub/mine (1)"));
     assert_eq!(outcomes[3], placed_as("tree/taken (1)"));
     assert_eq!(outcomes[4], placed_as("tree/taken (1)/x"));
@@ -210,7 +210,7 @@ fn a_folder_whose_name_something_else_has_is_known_again_under_its_number() {
     fs::write(home.path().join("t (1)"), "a file").unwrap();
     let folder = |path: &str| Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Directory };
     let offer = || vec![folder("t"), folder("t/sub"), file("t/sub/x", 1)];
-    let mut expected = Outcome::PlacedAs(RelPath::parse("t (2)/sub/x").unwrap());
+    let mut expected = Outcome::PlacedAs(RelPath::parse("t (2)/sub/x").unwrap().into());
     for have in [Have::Nothing, Have::Equal] {
         let partial = open(home.path());
         assert_eq!(partial.admit(offer()).unwrap()[2], have);
@@ -219,7 +219,7 @@ fn a_folder_whose_name_something_else_has_is_known_again_under_its_number() {
             end(&partial, 2, b"x").unwrap();
         }
         let settled = settle(&partial).unwrap();
-        assert_eq!(settled[0].1, Outcome::PlacedAs(RelPath::parse("t (2)").unwrap()));
+        assert_eq!(settled[0].1, Outcome::PlacedAs(RelPath::parse("t (2)").unwrap().into()));
         assert_eq!(settled[2].1, expected);
         expected = Outcome::Unchanged;
     }
@@ -230,7 +230,7 @@ fn a_folder_whose_name_something_else_has_is_known_again_under_its_number() {
     write(&partial, 2, b"x", 0..1).unwrap();
     end(&partial, 2, b"x").unwrap();
     fs::write(home.path().join("t (2)"), "another").unwrap();
-    let placed = Outcome::PlacedAs(RelPath::parse("t (2) (1)/sub/x").unwrap());
+    let placed = Outcome::PlacedAs(RelPath::parse("t (2) (1)/sub/x").unwrap().into());
     assert_eq!(settle(&partial).unwrap()[2].1, placed);
     assert_eq!(fs::read(home.path().join("t (2)")).unwrap(), b"another");
 }

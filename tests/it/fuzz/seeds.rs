@@ -109,7 +109,12 @@ fn messages() -> Vec<(&'static str, Seeds)> {
     ];
     let runs = vec![ChunkRun { first: 0, count: 1 }, ChunkRun { first: 2, count: 900 }];
     let digest = Have::Digest(EntryDigest([7; 32]));
-    let outcomes = vec![Outcome::Placed, Outcome::PlacedAs(path("a (1)")), Outcome::Failed(fault()), Outcome::Replaced];
+    let outcomes = vec![
+        Outcome::Placed,
+        Outcome::PlacedAs(path("a (1)").into()),
+        Outcome::Failed(fault().into()),
+        Outcome::Replaced,
+    ];
     let receiving = [
         ("decline", Receiving::Decline { kind: FaultKind::Declined, reason: "no \u{202e}".into() }),
         ("have", Receiving::Have(vec![Have::Nothing, Have::Chunks(runs), digest, Have::Skipped, Have::Outdated])),

@@ -140,7 +140,7 @@ fn what_a_receiver_says_is_harmless() {
         peer.say(&Receiving::Abort(nasty())).await;
         while peer.hear_sending().await.is_some() {}
     });
-    for outcome in [Outcome::PlacedAs(odd("")), Outcome::Failed(nasty())] {
+    for outcome in [Outcome::PlacedAs(odd("").into()), Outcome::Failed(nasty().into())] {
         against(Role::Peer, &["push", "a.txt", "AT"], async |mut peer, _| {
             let taken = peer.take(|_| Have::Nothing).await;
             let outcomes = vec![outcome.clone()];
