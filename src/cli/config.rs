@@ -157,6 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
     fn the_downloads_folder_is_where_the_desktop_says() {
         let parse = |text| parse_downloads(text, Path::new("/home/a"));
         assert_eq!(parse("# x\nXDG_DOWNLOAD_DIR=\"$HOME/Kram\"\n"), Some("/home/a/Kram".into()));

@@ -14,6 +14,7 @@ use crate::base::fault::Fault;
 use crate::base::path::RelPath;
 
 /// Most bytes that are kept free on a disk that others fill.
+#[cfg(unix)]
 const RESERVE: u64 = 64 << 20;
 
 /// A folder opened once; paths from elsewhere are resolved below it and nowhere else.

@@ -79,7 +79,7 @@ impl Area {
             let mut tries = 0;
             loop {
                 match Self::try_open(root, name) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MOST_TRIES => tries += 1,
+                    Err(error) if is_going(&error) && tries < MOST_TRIES => tries += 1,
                     opened => return opened,
                 }
             }
@@ -206,10 +206,8 @@ impl Area {
         self.all_offered();
         lock(&self.journal).close();
         let staging = self.root.staging().open_dir_nofollow(STAGING)?;
-        if remove(&staging, &self.name).is_err() {
-            drop(lock(&self.lock).take());
-            staging.remove_dir(&self.name)?;
-        }
+        remove(&staging, &self.name, lock(&self.lock).take())?;
+        drop(staging);
         // Fails, as it should, while another transfer is using it.
         self.root.staging().remove_dir(STAGING)
     }
@@ -251,19 +249,20 @@ fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
         let written = area.symlink_metadata("journal").and_then(|metadata| metadata.modified());
         let idle = written.ok().and_then(|time| now.duration_since(time.into_std()).ok());
         let Ok(lock) = open::to_read(&area, "lock") else { continue };
+        drop(area);
         // Held until it is gone: nobody goes on with it meanwhile.
         if idle.is_some_and(|idle| idle > KEPT_FOR) {
             if lock.try_lock().is_ok() {
-                remove(staging, other)?;
+                remove(staging, other, Some(lock))?;
             }
         } else if other != name && name.get(..OWNER).is_some_and(|owner| other.starts_with(owner)) {
             left.push((idle.unwrap_or_default(), other.to_owned(), lock));
         }
     }
     left.sort_by_key(|(idle, ..)| *idle);
-    for (_, other, lock) in left.iter().skip(MOST_LEFT - 1) {
+    for (_, other, lock) in left.into_iter().skip(MOST_LEFT - 1) {
         if lock.try_lock().is_ok() {
-            remove(staging, other)?;
+            remove(staging, &other, Some(lock))?;
         }
     }
     Ok(())
@@ -271,7 +270,7 @@ fn clear_old(staging: &Dir, name: &str, now: SystemTime) -> io::Result<()> {
 
 /// Removes the folder of a transfer, whose lock is held. The lock goes last: with a new one the folder is
 /// somebody else's from then on.
-fn remove(staging: &Dir, name: &str) -> io::Result<()> {
+fn remove(staging: &Dir, name: &str, held: Option<File>) -> io::Result<()> {
     let area = staging.open_dir_nofollow(name)?;
     for entry in area.entries()? {
         let entry = entry?;
@@ -283,7 +282,22 @@ fn remove(staging: &Dir, name: &str) -> io::Result<()> {
     }
     area.remove_file("lock")?;
     drop(area);
-    staging.remove_dir(name)
+    staging.remove_dir(name).or_else(|_| {
+        // Windows removes no folder in which something is open; NFS keeps that in its folder.
+        drop(held);
+        staging.remove_dir(name)
+    })
+}
+
+/// Whether a folder is being removed just then. Windows says so in three ways, and takes its time.
+fn is_going(error: &io::Error) -> bool {
+    /// Access denied, sharing violation, delete pending.
+    const GOING: [i32; 3] = [5, 32, 303];
+    let is_going = cfg!(windows) && error.raw_os_error().is_some_and(|code| GOING.contains(&code));
+    if is_going {
+        std::thread::sleep(LOOK);
+    }
+    is_going || error.kind() == io::ErrorKind::NotFound
 }
 
 /// Whether a lock is still the one of this name: whoever had it before may have cleared it, and somebody

@@ -13,7 +13,7 @@ use crate::disk::writer::Writer;
 mod again;
 mod names;
 
-const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 5 };
+const WHEN: Stamp = Stamp { seconds: 1_700_000_000, nanos: 500 };
 
 /// What became of each entry, and its digest.
 fn settle(partial: &Partial) -> Result<Vec<(Entry, Outcome, Option<EntryDigest>)>, Fault> {

@@ -61,6 +61,7 @@ pub(super) fn bring_back(versions: &Tree, path: &RelPath, id: VersionId, to: (&D
     let from = versions.folder(Some(path))?;
     from.symlink_metadata(name(id))?;
     carry((&from, &name(id)), to)?;
+    std::mem::drop(from);
     tidy(versions, path);
     Ok(())
 }
@@ -70,6 +71,7 @@ pub(super) fn drop(versions: &Tree, path: &RelPath, id: VersionId) -> io::Result
     let dir = versions.folder(Some(path))?;
     dir.remove_file(name(id))?;
     tree::sync(&dir)?;
+    std::mem::drop(dir);
     tidy(versions, path);
     Ok(())
 }
@@ -82,6 +84,7 @@ pub(super) fn move_all(versions: &Tree, from: &RelPath, to: &RelPath) -> io::Res
     }
     let into = versions.make(to.parent().as_ref())?;
     merge((&dir, from.last()), (&into, to.last()))?;
+    std::mem::drop((dir, into));
     if let Some(above) = from.parent() {
         tidy(versions, &above);
     }
@@ -98,6 +101,8 @@ fn merge((from, name): (&Dir, &str), (to, new): (&Dir, &str)) -> io::Result<()> 
     for (own, _) in tree::children(&inner)? {
         merge((&inner, &own), (&into, &own))?;
     }
+    // Windows removes and moves no folder that is open.
+    std::mem::drop(inner);
     from.remove_dir(name)?;
     tree::sync(from)
 }

@@ -7,7 +7,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::fault::FaultKind;
-use crate::base::manifest::EntryKind;
 
 struct Home {
     home: TempDir,
@@ -108,7 +107,7 @@ fn no_link_leads_out_or_into_what_is_the_hubs_own() {
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
     // A link is what it says, not what it leads to.
     let stat = home.store.stat(&path("shared/file")).unwrap().unwrap();
-    assert!(matches!(stat.kind, EntryKind::Link { .. }));
+    assert!(matches!(stat.kind, crate::base::manifest::EntryKind::Link { .. }));
     assert_eq!(home.read("shared/file").unwrap(), "x");
     // One that leads away, or to what is the hub's own, cannot travel.
     assert_eq!(home.list("shared"), ["anna", "file", "x"]);

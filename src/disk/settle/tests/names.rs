@@ -88,7 +88,7 @@ fn names_that_cannot_be_held_are_rewritten_and_told() {
     };
     let partial = open_on(home.path(), Case::Folded, Names::OfWindows);
     fs::write(home.path().join("CON_"), "other").unwrap();
-    partial.admit(vec![file("CON", 3), file("a:b/c?", 3), link("a:b/to.", "x"), file("fine", 0)]).unwrap();
+    partial.admit(vec![file("CON", 3), file("a:b/c?", 3), link("a:b/to.", "c_"), file("fine", 0)]).unwrap();
     for (entry, bytes) in [(0, &b"one"[..]), (1, b"two"), (3, b"")] {
         write(&partial, entry, bytes, 0..1).unwrap();
         end(&partial, entry, bytes).unwrap();
@@ -107,6 +107,9 @@ fn what_we_staged_is_known_again_in_either_normal_form_and_nothing_is_passed_ove
     partial.admit(vec![file("a", 3)]).unwrap();
     write(&partial, 0, b"abc", 0..1).unwrap();
     end(&partial, 0, b"abc").unwrap();
+    if cfg!(windows) {
+        return;
+    }
     // As if the file system had made something of a name that is no name.
     partial.area.data().unwrap().write("x\\y", "kept").unwrap();
     assert!(settle(&partial).is_err());
