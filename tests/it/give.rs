@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::house::home::{Home, Node};
+use crate::house::noise;
 use crate::house::process::{Process, Ran, Stream};
 use crate::house::proxy::{Mishap, Proxy, Trouble, Way};
-use crate::house::{noise, until};
 
 /// Size of what moves where a connection is cut.
 const SIZE: usize = 40 << 20;
@@ -357,5 +357,5 @@ fn at_a_terminal_the_code_is_asked_for_and_its_words_are_completed() {
     terminal.shows("Tab completes words");
     terminal.types("17 out\u{3}");
     assert_eq!(terminal.end(), Some(130));
-    until("the terminal shows what is typed", || terminal.echoes().then_some(()));
+    crate::house::until("the terminal shows what is typed", || terminal.echoes().then_some(()));
 }

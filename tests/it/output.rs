@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::house::home::{Home, PROGRAM, loopback};
+use crate::house::home::{Home, PROGRAM};
 use crate::house::process::{Process, Ran};
 
 /// Runs a command in a shell that does `around` with it: `"$@"` stands for it.
@@ -25,7 +25,7 @@ fn results_that_do_not_fit_the_disk_are_told_and_are_no_success() {
     let bob = Home::new("bob");
     bob.write("a", "a");
     let node = home.up_for_all();
-    let push = ["push", "a", &node.at(), "--json", "--interface", loopback(), "--name", bob.name()];
+    let push = ["push", "a", &node.at(), "--json", "--interface", crate::house::home::loopback(), "--name", bob.name()];
     let told = through_a_shell(&bob, "exec \"$@\" >/dev/full", &push).exits(9).failure();
     assert!(told.contains("the disk is full"), "{told}");
     assert_eq!(home.read("inbox/a"), b"a", "it was sent all the same");

@@ -47,6 +47,7 @@ enum Heard {
     /// A lane was let in.
     Lane,
     /// A page, and nobody has said yes.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "said at a terminal"))]
     Undecided,
     /// A page of what is only looked at.
     Looked,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+#[cfg(unix)]
 use std::time::{Duration, SystemTime};
 
 #[cfg(target_os = "linux")]

@@ -110,8 +110,8 @@ impl Home {
             ("XDG_DATA_HOME", ".local/share"),
             ("XDG_STATE_HOME", ".local/state"),
             ("XDG_CACHE_HOME", ".cache"),
-            ("APPDATA", "AppData"),
-            ("LOCALAPPDATA", "AppData"),
+            ("APPDATA", ".config"),
+            ("LOCALAPPDATA", ".local/share"),
         ] {
             command.env(variable, home.join(folder));
         }
@@ -210,7 +210,7 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
     let Ok(children) = fs::read_dir(folder) else { return };
     for child in children.map(Result::unwrap) {
         let path = child.path();
-        let shown = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        let shown = path.strip_prefix(root).unwrap().to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
         let kind = child.file_type().unwrap();
         if kind.is_dir() {
             found.push(format!("{shown}/"));

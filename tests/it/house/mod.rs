@@ -5,7 +5,6 @@ pub(crate) mod dam;
 pub(crate) mod desk;
 #[cfg(unix)]
 pub(crate) mod device;
-#[cfg(unix)]
 pub(crate) mod dice;
 pub(crate) mod fake_hub;
 #[cfg(unix)]
