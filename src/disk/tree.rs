@@ -9,7 +9,6 @@ use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata};
 use unicode_normalization::UnicodeNormalization;
 
-use super::flush::Flush;
 use super::place::is_taken;
 use super::root::{Root, sync_folder};
 use super::source::entry_kind;
@@ -265,14 +264,6 @@ fn make_private(dir: &Dir) -> io::Result<()> {
 /// As the file system says.
 pub fn sync(dir: &Dir) -> io::Result<()> {
     sync_folder(dir)
-}
-
-/// Makes everything below a folder survive a power cut.
-///
-/// # Errors
-/// As the file system says.
-pub fn sync_all(dir: &Dir) -> io::Result<()> {
-    Flush::of(dir)?.all(dir)
 }
 
 /// Whether the same bytes come from both.

@@ -208,10 +208,6 @@ impl Store for Folder {
         // A disk where it does not work, for whatever reason, only has less room.
         share().unwrap_or(Shared::No)
     }
-
-    fn sync(&self) -> Result<(), Fault> {
-        tree::sync_all(self.root.dir()).map_err(|error| Fault::disk("writing to the hub's folder", &error))
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

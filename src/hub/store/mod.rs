@@ -169,10 +169,4 @@ pub trait Store: Send + Sync + Debug {
     /// Has the bytes of two equal files on the disk once, if that can be: they are compared first, and
     /// stay two files.
     fn share(&self, from: &RelPath, with: &RelPath) -> Shared;
-
-    /// Makes everything survive a power cut.
-    ///
-    /// # Errors
-    /// As above.
-    fn sync(&self) -> Result<(), Fault>;
 }

@@ -76,7 +76,6 @@ fn what_is_in_the_folder_is_listed_and_read() {
     assert_eq!(home.read("shared/c").unwrap_err().kind, FaultKind::NotFound);
     assert_eq!(home.store.list(Some(&path("shared/a"))).unwrap_err().kind, FaultKind::NotFound);
     assert!(home.store.free().is_none_or(|free| free > 0));
-    home.store.sync().unwrap();
 }
 
 #[cfg(unix)]
