@@ -99,6 +99,14 @@ impl Item {
         }
     }
 
+    /// What stands for a path that was typed, however it was spelt.
+    fn typed(&self) -> Option<(Arc<Path>, PathBuf, Name)> {
+        match self {
+            Self::Path { above: Some(above), local, name, .. } => Some((above.clone(), local.clone(), name.clone())),
+            _ => None,
+        }
+    }
+
     fn renamed(self, name: Name) -> Self {
         match self {
             Self::Path { within, local, own, above, name: before } => {
@@ -200,11 +208,12 @@ impl Passed {
 }
 
 impl Source {
-    /// These items; a name that is there already gets a number.
+    /// These items; what is named twice goes once, another of a name that is there already gets a number.
     pub fn new(items: Vec<Item>) -> Self {
-        let mut taken = HashSet::new();
+        let (mut taken, mut named) = (HashSet::new(), HashSet::new());
         let items = items
             .into_iter()
+            .filter(|item| item.typed().is_none_or(|typed| named.insert(typed)))
             .map(|item| {
                 let own = item.name().clone();
                 let name = unused(&own, &mut taken);
