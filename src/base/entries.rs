@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_their_place_whatever_the_blocks() {
-        let entry = |n: usize| Entry { path: RelPath::parse(&n.to_string()).unwrap(), kind: EntryKind::Directory };
+        let entry = |n: usize| Entry { path: RelPath::parse(&n.to_string()).unwrap(), kind: EntryKind::FOLDER };
         let mut entries = Entries::default();
         let mut next = 0;
         for size in [3, 0, 1, 700] {

@@ -71,7 +71,10 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A folder.
-    Directory,
+    Directory {
+        /// When it was last changed; nothing where that is not known.
+        modified: Option<Stamp>,
+    },
     /// A file of known size.
     File {
         /// Its bytes when it was offered.
@@ -88,6 +91,16 @@ pub enum EntryKind {
         /// Where it points.
         target: LinkTarget,
     },
+}
+
+impl EntryKind {
+    /// A folder of which no more is known.
+    pub const FOLDER: Self = Self::Directory { modified: None };
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self, Self::Directory { .. })
+    }
 }
 
 impl Entry {
@@ -268,7 +281,7 @@ mod tests {
             assert!(!have(bad).fits(3 * CHUNK), "{bad:?}");
         }
         let of = |kind| Entry { path: RelPath::parse("a").unwrap(), kind };
-        let (folder, pipe) = (of(EntryKind::Directory), of(EntryKind::Stream));
+        let (folder, pipe) = (of(EntryKind::FOLDER), of(EntryKind::Stream));
         assert!(Have::Nothing.is_of(&folder) && Have::Skipped.is_of(&pipe) && !have(&[(0, 1)]).is_of(&pipe));
         for bad in [have(&[]), Have::Skipped, Have::Equal, Have::Digest(EntryDigest([0; 32]))] {
             assert!(!bad.is_of(&folder), "{bad:?}");

@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use super::fault::Fault;
-use super::manifest::{Entry, EntryKind};
+use super::manifest::Entry;
 
 /// What is known of a path, in the lowest bits of its hash.
 const FOLDER: u64 = 0;
@@ -40,7 +40,7 @@ impl Offered {
     fn add_one(&mut self, entry: &Entry) -> Result<(), Fault> {
         let path = entry.path.as_str();
         let key = self.key(path);
-        let mark = if entry.kind == EntryKind::Directory { FOLDER } else { NO_FOLDER };
+        let mark = if entry.kind.is_folder() { FOLDER } else { NO_FOLDER };
         if self.paths.contains(&(key | FOLDER)) || self.paths.contains(&(key | NO_FOLDER)) {
             return Err(Fault::protocol(format!("{path} is offered twice")));
         }
@@ -82,6 +82,7 @@ impl Offered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::manifest::EntryKind;
     use crate::base::path::{LinkTarget, RelPath};
 
     fn of(path: &str, kind: EntryKind) -> Entry {
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn nothing_is_offered_twice_or_below_what_is_no_folder() {
         let link = || EntryKind::Link { target: LinkTarget::parse("x").unwrap() };
-        let folder = || EntryKind::Directory;
+        let folder = || EntryKind::FOLDER;
         for leaf in [EntryKind::Stream, link()] {
             offered(&[("a", folder()), ("a/b", leaf.clone()), ("a/c", folder()), ("a/c/d", leaf.clone())]).unwrap();
             // Also where a folder comes late, or not at all.

@@ -72,7 +72,7 @@ fn ranked<K: Ord>(a: &Item, b: &Item, key: fn(&Item) -> K) -> Ordering {
 }
 
 fn is_folder(item: &Item) -> bool {
-    item.kind == EntryKind::Directory
+    item.kind.is_folder()
 }
 
 fn size(item: &Item) -> Option<u64> {
@@ -153,7 +153,7 @@ fn name(item: &Item, below: Option<&RelPath>) -> String {
     let own = escape(own).into_owned();
     let about = item.about.as_ref().map(|about| format!("   {about}")).unwrap_or_default();
     match &item.kind {
-        EntryKind::Directory => format!("{own}/{about}"),
+        EntryKind::Directory { .. } => format!("{own}/{about}"),
         EntryKind::Link { target } => format!("{own} -> {target}"),
         EntryKind::File { .. } | EntryKind::Stream => own,
     }
@@ -175,7 +175,7 @@ fn object(item: &Item) -> Value {
 /// What something is, for programs.
 pub fn kind(kind: &EntryKind) -> Value {
     match kind {
-        EntryKind::Directory => json!({ "kind": "folder" }),
+        EntryKind::Directory { .. } => json!({ "kind": "folder" }),
         EntryKind::File { size, modified, executable } => {
             json!({ "kind": "file", "size": size, "modified": modified.seconds, "executable": executable })
         }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn item(path: &str, file: Option<(u64, i64)>) -> Item {
-        let kind = file.map_or(EntryKind::Directory, |(size, seconds)| EntryKind::File {
+        let kind = file.map_or(EntryKind::FOLDER, |(size, seconds)| EntryKind::File {
             size,
             modified: Stamp { seconds, nanos: 0 },
             executable: false,

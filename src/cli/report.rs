@@ -75,7 +75,9 @@ pub fn offer(entries: &Entries) -> Vec<String> {
                 let top = crate::base::text::escape(entry.path.top());
                 format!("{top}/  ({}, {})", count(*files, "file", "files"), bytes(*size))
             }
-            EntryKind::Directory => format!("{}/  ({}, {})", entry.path, count(*files, "file", "files"), bytes(*size)),
+            EntryKind::Directory { .. } => {
+                format!("{}/  ({}, {})", entry.path, count(*files, "file", "files"), bytes(*size))
+            }
             _ => format!("{}  ({})", entry.path, amount(*size, entry.kind == EntryKind::Stream)),
         });
     }
@@ -140,7 +142,7 @@ fn is_placed(outcome: &Outcome) -> bool {
 /// Things that were not taken. A folder stands for what is in it, unless it is empty.
 fn skipped(summary: &Summary) -> usize {
     let is = |folder: bool| {
-        let folder = move |entry: &Entry| (entry.kind == EntryKind::Directory) == folder;
+        let folder = move |entry: &Entry| (entry.kind.is_folder()) == folder;
         summary.each().filter(|(entry, outcome)| folder(entry) && **outcome == Outcome::Skipped).count()
     };
     if is(false) > 0 { is(false) } else { is(true) }
@@ -227,12 +229,10 @@ pub fn exceptions(printer: &Printer, summary: &Summary, passed: &[Passed]) {
     }
     for (entry, outcome) in summary.each() {
         match outcome {
-            Outcome::PlacedAs(path)
-                if entry.kind != EntryKind::Directory || path.file_name() != entry.path.file_name() =>
-            {
+            Outcome::PlacedAs(path) if !entry.kind.is_folder() || path.file_name() != entry.path.file_name() => {
                 tell(format!("{} is there as {path}", entry.path), Grave::No);
             }
-            Outcome::Skipped if entry.kind != EntryKind::Directory => {
+            Outcome::Skipped if !entry.kind.is_folder() => {
                 tell(format!("{} skipped: another of that name stays", entry.path), Grave::No);
             }
             Outcome::Replaced => tell(format!("{} replaced the one that was there", entry.path), Grave::No),
@@ -351,7 +351,7 @@ fn changed(entry: &Entry) -> String {
 
 fn entry_object(summary: &Summary, entry: &Entry, outcome: &Outcome) -> Value {
     let kind = match entry.kind {
-        EntryKind::Directory => "folder",
+        EntryKind::Directory { .. } => "folder",
         EntryKind::File { .. } | EntryKind::Stream => "file",
         EntryKind::Link { .. } => "link",
     };

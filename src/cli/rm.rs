@@ -8,7 +8,6 @@ use super::context::Context;
 use super::outcome::{Exit, Failure, of_all};
 use super::ui::prompt::Keyboard;
 use super::ui::units::count;
-use crate::base::manifest::EntryKind;
 use crate::base::path::RelPath;
 use crate::base::target::PeerRef;
 use crate::wire::hub::Verb;
@@ -74,7 +73,7 @@ async fn is_folder(context: &Context, peer: &PeerRef, path: &RelPath) -> Result<
     let Done { told, .. } = at_hub::done(context, peer, look).await?;
     let itself = told.items.iter().find(|item| item.path == *path);
     // Of a folder what is in it is told.
-    Ok(itself.is_none_or(|item| item.kind == EntryKind::Directory))
+    Ok(itself.is_none_or(|item| item.kind.is_folder()))
 }
 
 async fn agree(context: &Context, folders: &[String], keyboard: Option<Keyboard>) -> Result<(), Failure> {

@@ -177,7 +177,7 @@ impl Fit {
             return Ok(self.moved(&entry.path, &entry.kind, there)?.map(Box::new));
         }
         let local = match entry.kind {
-            EntryKind::Directory => self.folder(&entry.path, there)?,
+            EntryKind::Directory { .. } => self.folder(&entry.path, there)?,
             _ => self.below(&entry.path, &entry.kind, there)?,
         };
         Ok((local != entry.path).then(|| Box::new(local)))
@@ -188,7 +188,7 @@ impl Fit {
     fn moved(&mut self, path: &RelPath, kind: &EntryKind, there: &mut Place) -> Result<Option<RelPath>, Fault> {
         let with_folder = self.with_folder(path);
         let local = with_folder.as_ref().unwrap_or(path);
-        let is_folder = *kind == EntryKind::Directory;
+        let is_folder = kind.is_folder();
         let is_kept_out = is_folder && there.keeps_out(local);
         if !is_kept_out && !path.last().contains(" (") {
             return Ok(with_folder);
@@ -221,7 +221,7 @@ impl Fit {
         if let Some(local) = self.folders.get(path) {
             return Ok(local.clone());
         }
-        let local = self.below(path, &EntryKind::Directory, there)?;
+        let local = self.below(path, &EntryKind::FOLDER, there)?;
         self.folders.insert(path.clone(), local.clone());
         Ok(local)
     }
@@ -239,7 +239,7 @@ impl Fit {
     /// folder out.
     fn first(&mut self, local: RelPath, kind: &EntryKind, there: &mut Place) -> Result<RelPath, Fault> {
         self.within(&local)?;
-        let mut fits = |path: &RelPath| *kind != EntryKind::Directory || !there.keeps_out(path);
+        let mut fits = |path: &RelPath| !kind.is_folder() || !there.keeps_out(path);
         let own = self.hash(&local);
         let Some(tried) = self.taken.get(&own).copied() else {
             self.taken.insert(own, 0);
@@ -302,7 +302,7 @@ mod tests {
         let mut fit = Fit::new(system, RelPath::MAX);
         let place = |path: &&str| {
             let folder = path.ends_with('/');
-            let kind = if folder { EntryKind::Directory } else { EntryKind::Stream };
+            let kind = if folder { EntryKind::FOLDER } else { EntryKind::Stream };
             let entry = Entry { path: RelPath::parse(path.trim_end_matches('/')).unwrap(), kind };
             let local = fit.elsewhere(&entry, &mut there).unwrap();
             local.map_or_else(|| entry.path.as_str().to_owned(), |local| local.as_str().to_owned())

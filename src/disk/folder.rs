@@ -48,7 +48,7 @@ pub fn list(root: &Root, path: Option<&RelPath>) -> Result<Vec<Entry>, Fault> {
 fn entry_of(dir: &Dir, local: &str, name: Name) -> Option<Entry> {
     let metadata = dir.symlink_metadata(local).ok()?;
     let kind = if metadata.is_dir() {
-        EntryKind::Directory
+        EntryKind::FOLDER
     } else if metadata.is_file() {
         let modified = metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std()));
         EntryKind::File { size: metadata.len(), modified, executable: false }

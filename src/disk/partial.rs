@@ -134,7 +134,7 @@ impl Partial {
         there: &mut Place,
         staged: &mut Folders,
     ) -> Result<State, Fault> {
-        if matches!(kind, EntryKind::Directory | EntryKind::Link { .. }) {
+        if matches!(kind, EntryKind::Directory { .. } | EntryKind::Link { .. }) {
             return Ok(State::Plain);
         }
         let by_content = self.by_content.load(Ordering::Relaxed);
@@ -263,7 +263,7 @@ fn clear_other_kind(kind: &EntryKind, local: &RelPath, kept: Option<&Kept>, stag
     let Ok(dir) = staged.holding(local, Missing::Fail) else { return Ok(()) };
     let Ok(there) = dir.symlink_metadata(name.as_str()) else { return Ok(()) };
     let fits = match kind {
-        EntryKind::Directory => there.is_dir(),
+        EntryKind::Directory { .. } => there.is_dir(),
         EntryKind::File { .. } => there.is_file() && kept.is_some(),
         EntryKind::Stream => false,
         EntryKind::Link { .. } => there.is_symlink(),

@@ -10,7 +10,7 @@ use cap_std::fs::{Dir, DirEntry};
 
 mod staged;
 
-use self::staged::{longest_in, named, prune, sync_folders};
+use self::staged::{date_folders, longest_in, named, prune, sync_folders};
 use super::MOST_NUMBERS;
 use super::fit::{self, Case};
 use super::mode::is_executable;
@@ -91,6 +91,7 @@ impl Settling {
             prune(&data, None, self.case, &good).map_err(|e| self.fault(&e))?;
         }
         self.plain(slots, &data).map_err(|e| self.fault(&e))?;
+        date_folders(slots, &data);
         self.sync(slots, area, &data).map_err(|e| self.fault(&e))
     }
 
@@ -126,7 +127,7 @@ impl Settling {
     fn plain(&mut self, slots: &Slots, data: &Arc<Dir>) -> io::Result<()> {
         let mut staged = Folders::new(data.clone());
         let mut there = Folders::new(self.root.dir().clone());
-        for slot in slots.iter().filter(|slot| slot.entry.kind == EntryKind::Directory) {
+        for slot in slots.iter().filter(|slot| slot.entry.kind.is_folder()) {
             // With one that is there nothing would be merged but what is in it; at most it is to be synced.
             if self.leftovers == Leftovers::Possible || there.folder(slot.local(), Missing::Fail).is_err() {
                 staged.folder(slot.local(), Missing::Create)?;

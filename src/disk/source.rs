@@ -344,6 +344,12 @@ pub(super) fn unused(name: &Name, taken: &mut HashSet<Name>) -> Name {
     candidate
 }
 
+/// What a folder is, as it is offered.
+pub(super) fn folder_kind(dir: &Dir) -> EntryKind {
+    let modified = dir.dir_metadata().and_then(|metadata| metadata.modified());
+    EntryKind::Directory { modified: modified.ok().map(|time| Stamp::of(time.into_std())) }
+}
+
 /// What a file is, as it is offered.
 pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
     EntryKind::File {

@@ -38,7 +38,7 @@ impl Stat {
 
     /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
-        self.kind == EntryKind::Directory
+        self.kind.is_folder()
     }
 }
 
@@ -146,7 +146,7 @@ pub fn name_of(dir: &Dir, own: &str) -> Option<Name> {
 
 fn stat_of(dir: &Dir, own: &OsStr, metadata: &Metadata) -> Option<Stat> {
     let kind = if metadata.is_dir() {
-        EntryKind::Directory
+        EntryKind::FOLDER
     } else if metadata.is_file() {
         entry_kind(metadata)
     } else if metadata.is_symlink() {

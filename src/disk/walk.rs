@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
 use super::excludes::Rules;
-use super::source::{FileId, Found, Go, Passed, Place, entry_kind, shown, unused};
+use super::source::{FileId, Found, Go, Passed, Place, entry_kind, folder_kind, shown, unused};
 use super::staging::STAGING;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
@@ -60,7 +60,7 @@ impl<F: FnMut(Result<Found, Passed>) -> Go> Walk<'_, F> {
     /// A folder and everything in it. `local` is its path below the item where that differs from
     /// the path it travels under.
     fn folder(&mut self, dir: &Dir, path: RelPath, local: Option<&Path>) -> Go {
-        let entry = Entry { path: path.clone(), kind: EntryKind::Directory };
+        let entry = Entry { path: path.clone(), kind: folder_kind(dir) };
         let place = Place { item: self.item, local: local.map(Box::from) };
         if (self.each)(Ok(Found { entry, place })) == Go::Stop {
             return Go::Stop;

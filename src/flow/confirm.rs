@@ -11,7 +11,7 @@ use crate::base::entries::Entries;
 use crate::base::event::{Receipted, Summary};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{EntryKind, Outcome};
+use crate::base::manifest::Outcome;
 use crate::link::key::PublicKey;
 use crate::wire::limits::MAX_PAGE;
 use crate::wire::message::Receipt;
@@ -64,7 +64,7 @@ impl<'a> Confirming<'a> {
             // Nobody has in place what was never sent, unless it said at once that it was there.
             self.claimed |= entry.has_bytes() && outcome.is_good() && !fits;
             // A folder is never in another's place.
-            self.claimed |= entry.kind == EntryKind::Directory && outcome == Outcome::Replaced;
+            self.claimed |= entry.kind.is_folder() && outcome == Outcome::Replaced;
             self.statement.add(entry, &outcome, digest.and_then(|(_, digest)| digest));
             self.outcomes.push(outcome);
         }

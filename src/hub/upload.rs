@@ -465,7 +465,7 @@ fn came(settled: &Settled) -> bool {
 
 /// Whether an entry is something that is somebody's: a file or a link, and there.
 fn has_owner(settled: &Settled) -> bool {
-    settled.outcome.is_good() && settled.entry.kind != EntryKind::Directory
+    settled.outcome.is_good() && !settled.entry.kind.is_folder()
 }
 
 /// The outermost names of an offer; none where they are too many.

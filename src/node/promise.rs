@@ -74,7 +74,7 @@ mod tests {
 
     fn entries(names: &[&str]) -> Entries {
         let mut entries = Entries::default();
-        let entry = |name: &&str| Entry { path: RelPath::parse(name).unwrap(), kind: EntryKind::Directory };
+        let entry = |name: &&str| Entry { path: RelPath::parse(name).unwrap(), kind: EntryKind::FOLDER };
         entries.extend(names.iter().map(entry));
         entries
     }

@@ -90,7 +90,7 @@ impl Shares {
     /// Where it is not there.
     pub fn list(&self, path: Option<&RelPath>) -> Result<Vec<Entry>, Fault> {
         let Some(path) = path else {
-            let entry = |share: &Share| Entry { path: share.name.clone().into(), kind: EntryKind::Directory };
+            let entry = |share: &Share| Entry { path: share.name.clone().into(), kind: EntryKind::FOLDER };
             return Ok(self.shares.iter().map(entry).collect());
         };
         let (share, rest) = self.find(path)?;

@@ -210,7 +210,7 @@ async fn one_peer_and_one_machine_have_so_many_connections_and_lanes_count() {
 fn page(n: usize) -> Sending {
     let entry = |m: usize| Entry {
         path: RelPath::parse(&format!("{}/{n}-{m}", "d".repeat(200))).unwrap(),
-        kind: EntryKind::Directory,
+        kind: EntryKind::FOLDER,
     };
     Sending::Page((0..180).map(entry).collect())
 }

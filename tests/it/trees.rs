@@ -111,11 +111,14 @@ fn holes_stay_holes() {
 fn facts(home: &Home, below: &str) -> Vec<String> {
     use std::os::unix::fs::PermissionsExt;
     let said = |path: String| {
-        if path.ends_with('/') || path.contains(" -> ") {
+        if path.contains(" -> ") {
             return path;
         }
         let metadata = fs::metadata(home.path(below).join(&path)).unwrap();
         let time = metadata.modified().unwrap();
+        if metadata.is_dir() {
+            return format!("{path}: {time:?}");
+        }
         let executable = metadata.permissions().mode() & 0o100 != 0;
         format!("{path}: {time:?} {executable} {:?}", home.read(&format!("{below}/{path}")))
     };

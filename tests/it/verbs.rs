@@ -22,7 +22,7 @@ fn name(text: &str) -> Name {
 }
 
 fn folder(text: &str) -> Item {
-    Item { path: path(text), kind: EntryKind::Directory, owner: None, sha256: None, versions: 0, about: None }
+    Item { path: path(text), kind: EntryKind::FOLDER, owner: None, sha256: None, versions: 0, about: None }
 }
 
 fn file(text: &str, size: u64) -> Item {

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
+use std::sync::Arc;
 
 use cap_std::fs::{Dir, DirEntry};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::base::manifest::{EntryKind, Stamp};
 use crate::base::path::{Name, RelPath};
 use crate::disk::fit::{self, Case};
-use crate::disk::root::sync_folder;
+use crate::disk::root::{Folders, Missing, sync_folder};
+use crate::disk::slots::Slots;
 
 /// Bytes that the longest path below a folder has, with the `/` before it; 0 where nothing is in it.
 pub(super) fn longest_in(dir: &Dir) -> io::Result<usize> {
@@ -21,6 +24,33 @@ pub(super) fn longest_in(dir: &Dir) -> io::Result<usize> {
     }
     Ok(longest)
 }
+
+/// Gives folders their times, once everything is in them. Those that are not there, as what goes into them is
+/// merged with what is in place, get none; nor do those of systems that refuse it: a time is no reason to fail.
+pub(super) fn date_folders(slots: &Slots, data: &Arc<Dir>) {
+    let mut staged = Folders::new(data.clone());
+    for slot in slots.iter() {
+        if let EntryKind::Directory { modified: Some(modified) } = slot.entry.kind
+            && let Ok(dir) = staged.folder(slot.local(), Missing::Fail)
+        {
+            date(&dir, modified);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn date(dir: &Dir, modified: Stamp) {
+    use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() },
+    };
+    let _ = utimensat(dir, ".", &times, AtFlags::empty());
+}
+
+/// Windows lets nobody do this through a folder that is open to be read.
+#[cfg(not(unix))]
+fn date(_dir: &Dir, _modified: Stamp) {}
 
 /// Syncs a folder that is to move into place whole, and the folders in it.
 pub(super) fn sync_folders(dir: &Dir) -> io::Result<()> {

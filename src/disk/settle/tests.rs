@@ -120,7 +120,7 @@ fn a_taken_name_is_skipped_where_the_owner_chose_so() {
 fn what_takes_a_name_meanwhile_stays_where_names_are_skipped() {
     let home = tempfile::tempdir().unwrap();
     let partial = open_with(home.path(), Conflict::Skip);
-    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
+    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::FOLDER };
     partial.admit(vec![file("a", 3), file("b", 3), folder, file("t/x", 1)]).unwrap();
     for (entry, bytes) in [(0, &b"abc"[..]), (1, b"abc"), (3, b"x")] {
         write(&partial, entry, bytes, 0..1).unwrap();
@@ -175,7 +175,7 @@ fn a_tree_merges_into_one_that_is_there() {
     fs::write(home.path().join("tree/sub/mine"), "mine").unwrap();
     fs::write(home.path().join("tree/taken"), "a file").unwrap();
     let partial = open(home.path());
-    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::Directory };
+    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::FOLDER };
     let entries = vec![
         folder("tree"),
         folder("tree/empty"),
@@ -208,7 +208,7 @@ fn a_folder_whose_name_something_else_has_is_known_again_under_its_number() {
     std::os::unix::fs::symlink("/", home.path().join("t (1)")).unwrap();
     #[cfg(not(unix))]
     fs::write(home.path().join("t (1)"), "a file").unwrap();
-    let folder = |path: &str| Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Directory };
+    let folder = |path: &str| Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::FOLDER };
     let offer = || vec![folder("t"), folder("t/sub"), file("t/sub/x", 1)];
     let mut expected = Outcome::PlacedAs(RelPath::parse("t (2)/sub/x").unwrap().into());
     for have in [Have::Nothing, Have::Equal] {

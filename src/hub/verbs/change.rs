@@ -25,7 +25,7 @@ impl Asking {
         let mut tree = vec![(path.clone(), self.stat(path)?)];
         let mut next = 0;
         while let Some((at, stat)) = tree.get(next).cloned() {
-            if stat.kind == EntryKind::Directory {
+            if stat.kind.is_folder() {
                 // A folder is nobody's: it may be changed by whoever may change what is in it.
                 if at.depth() == 1 || self.hub.with_access(&self.member, |access| access.holder(&at)).is_some() {
                     self.may(Deed::Change, &at, None)?;
@@ -74,7 +74,7 @@ impl Asking {
         // What is in a folder goes before it.
         for (path, stat) in tree.into_iter().rev() {
             let _turn = self.hub.turn();
-            if stat.kind == EntryKind::Directory {
+            if stat.kind.is_folder() {
                 self.hub.store.remove_folder(&path)?;
                 continue;
             }
@@ -96,7 +96,7 @@ impl Asking {
         let to = self.hub.with_access(&self.member, |access| access.destination(to))?;
         // Somebody's own folder is one, there or not: a file in its place would leave them without.
         let own = self.is_home(from, &to);
-        let is_folder = |stat: Option<Stat>| stat.is_some_and(|stat| stat.kind == EntryKind::Directory);
+        let is_folder = |stat: Option<Stat>| stat.is_some_and(|stat| stat.kind.is_folder());
         if own || self.sees(&to) && is_folder(self.hub.store.stat(&to)?) {
             return to.join(&from.file_name()).map_err(|fault| Fault::new(FaultKind::Other, fault.to_string()));
         }
@@ -150,7 +150,7 @@ impl Asking {
             self.move_tree(from, to)?
         };
         self.hub.log(Event::Renamed { guest: self.guest.clone(), from: from.clone(), to: to.clone() });
-        let files = tree.iter().filter(|(_, stat)| stat.kind != EntryKind::Directory).count() as u64;
+        let files = tree.iter().filter(|(_, stat)| !stat.kind.is_folder()).count() as u64;
         Ok(Told { files, path: Some(to), ..Told::default() })
     }
 

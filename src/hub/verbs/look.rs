@@ -61,7 +61,7 @@ impl Asking {
         let mut items = Vec::new();
         if let Some(path) = path {
             let stat = self.stat(path)?;
-            if stat.kind != EntryKind::Directory {
+            if !stat.kind.is_folder() {
                 let row = self.hub.known(path, &stat)?;
                 let kept = u32::try_from(self.hub.catalogue.versions(path)?.len()).unwrap_or(u32::MAX);
                 let item = self.item(path.clone(), stat, row.map(|row| (row, kept)), sha256)?;
@@ -72,7 +72,7 @@ impl Asking {
         let mut folders = vec![path.cloned()];
         while let Some(folder) = folders.pop() {
             for item in self.folder(folder.as_ref(), sha256)? {
-                if deep && item.kind == EntryKind::Directory {
+                if deep && item.kind.is_folder() {
                     folders.push(Some(item.path.clone()));
                 }
                 if wanted(&item) {

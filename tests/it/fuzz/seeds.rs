@@ -75,7 +75,10 @@ fn file(text: &str, size: u64) -> Entry {
 
 fn entries() -> Vec<Entry> {
     vec![
-        Entry { path: path("tree"), kind: EntryKind::Directory },
+        Entry {
+            path: path("tree"),
+            kind: EntryKind::Directory { modified: Some(Stamp { seconds: -1, nanos: 999_999_999 }) },
+        },
         file("tree/a ä.pdf", 3 << 20),
         Entry { path: path("tree/link"), kind: EntryKind::Link { target: LinkTarget::parse("a ä.pdf").unwrap() } },
         Entry { path: path("tree/pipe"), kind: EntryKind::Stream },
@@ -219,9 +222,9 @@ fn conversations() -> Vec<(&'static str, Seeds)> {
         messages.iter().for_each(|message| encode(message, &mut bytes).unwrap());
         bytes
     };
-    let tops = vec![Entry { path: path("tree"), kind: EntryKind::Directory }, file("a ä.pdf", 3 << 20)];
+    let tops = vec![Entry { path: path("tree"), kind: EntryKind::FOLDER }, file("a ä.pdf", 3 << 20)];
     let tree = vec![
-        Entry { path: path("t"), kind: EntryKind::Directory },
+        Entry { path: path("t"), kind: EntryKind::FOLDER },
         file("t/a", 5),
         Entry { path: path("t/link"), kind: EntryKind::Link { target: LinkTarget::parse("a").unwrap() } },
         Entry { path: path("t/pipe"), kind: EntryKind::Stream },

@@ -419,7 +419,7 @@ pub(crate) fn pipe(path: &str) -> Entry {
 
 /// A folder to offer.
 pub(crate) fn folder(path: &str) -> Entry {
-    Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Directory }
+    Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::FOLDER }
 }
 
 /// A link to offer.

@@ -54,7 +54,7 @@ fn all() -> Told {
             spaces: vec![name()],
         }),
         items: vec![
-            item(odd(""), EntryKind::Directory),
+            item(odd(""), EntryKind::FOLDER),
             item(odd("/a"), EntryKind::File { size, modified, executable: false }),
             item(odd("/link"), EntryKind::Link { target }),
         ],

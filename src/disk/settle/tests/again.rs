@@ -107,7 +107,7 @@ fn nothing_of_an_earlier_try_shows_through() {
     drop(first);
 
     let again = open(home.path());
-    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::Directory };
+    let folder = Entry { path: RelPath::parse("t").unwrap(), kind: EntryKind::FOLDER };
     again.admit(vec![file("big", 4), pipe(), folder, file("t/x", 1)]).unwrap();
     for (entry, bytes) in [(0, &b"tiny"[..]), (1, b"short"), (3, b"x")] {
         write(&again, entry, bytes, 0..1).unwrap();

@@ -33,7 +33,7 @@ fn outcomes(settled: &[(Entry, Outcome, Option<EntryDigest>)]) -> Vec<String> {
 #[test]
 fn what_a_folding_file_system_holds_as_one_arrives_as_two() {
     let home = tempfile::tempdir().unwrap();
-    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::Directory };
+    let folder = |p: &str| Entry { path: RelPath::parse(p).unwrap(), kind: EntryKind::FOLDER };
     let offer = || vec![folder("T"), file("T/A", 3), file("T/a", 3), folder("t"), file("t/A", 3), file("u/x", 3)];
     let there = ["T", "T/A", "T/a (1)", "t (1)", "t (1)/A", "u/x"];
     let partial = open_on(home.path(), Case::Folded, Names::All);
