@@ -71,7 +71,7 @@ pub fn cut(text: &mut String, max: usize) {
 /// `text` with what could steer or deceive a screen replaced by `\u{…}`. What is escaped already stays as
 /// it is. No [`super::path::Name`] or path holds a backslash: of these no two look the same.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_deceptive) {
+    if !deceives(text) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -83,6 +83,13 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// Whether a text has any character that has no place on a screen: see [`is_deceptive`].
+pub fn deceives(text: &str) -> bool {
+    // Nearly all that is shown is plain, and there may be much of it.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    !is_plain && text.contains(is_deceptive)
 }
 
 /// Whether a character has no place on a screen when a peer chose it: controls (C0, C1, DEL),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::screen::Screen;
 use crate::base::fault::Fault;
-use crate::base::text::{escape, is_deceptive};
+use crate::base::text::{deceives, escape, is_deceptive};
 use crate::cli::outcome::{Exit, Failure};
 
 /// For whom results are printed.
@@ -226,8 +226,12 @@ impl Printer {
 
 /// JSON in which everything that could deceive a screen is escaped: same meaning, plain to see.
 fn ascii(object: &Value) -> String {
+    let text = object.to_string();
+    if !deceives(&text) {
+        return text;
+    }
     let mut line = String::new();
-    for c in object.to_string().chars() {
+    for c in text.chars() {
         if is_deceptive(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
