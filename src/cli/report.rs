@@ -295,14 +295,13 @@ pub fn finished(
     took: Duration,
 ) {
     if summary.entries.len() > TOGETHER {
-        for (entry, outcome) in summary.each() {
-            printer.object(|| {
-                let mut object = entry_object(summary, entry, outcome);
-                object["event"] = json!("entry");
-                object["transfer"] = json!(summary.transfer.to_string());
-                object
-            });
-        }
+        let transfer = summary.transfer.to_string();
+        printer.objects(summary.each().map(|(entry, outcome)| {
+            let mut object = entry_object(summary, entry, outcome);
+            object["event"] = json!("entry");
+            object["transfer"] = json!(transfer);
+            object
+        }));
     }
     printer.result(line, || object(event, with, summary, passed, took));
 }

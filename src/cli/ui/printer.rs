@@ -103,6 +103,21 @@ impl Printer {
         }
     }
 
+    /// Objects for programs, of which there may be very many: they are written together.
+    pub fn objects(&self, objects: impl Iterator<Item = Value>) {
+        if self.format != Format::Json || self.loudness == Loudness::Silent {
+            return;
+        }
+        let written = self.bars.suspend(|| {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            for object in objects {
+                writeln!(out, "{}", ascii(&object))?;
+            }
+            out.flush()
+        });
+        self.finish(written);
+    }
+
     /// A line of a result that has no form for programs.
     pub fn line(&self, line: &str) {
         if self.format == Format::Human {
