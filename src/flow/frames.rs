@@ -154,7 +154,7 @@ impl Frames {
             return Ok(());
         }
         let frames = std::mem::take(&mut self.batch);
-        if !self.out.packing.pays() {
+        if !self.out.packing.wanted() {
             return self.out.hand(Batch::Own(frames));
         }
         self.packers().send(frames).map_err(|_| Gone)

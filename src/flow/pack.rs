@@ -62,11 +62,14 @@ struct Rates {
     seen: Instant,
     /// Since when it has been busy throughout, and the bytes handed on since.
     busy: Option<(Instant, u64)>,
+    /// Batches still to be left alone, and how many that were after the last one that did not shrink.
+    skip: u32,
+    skipped: u32,
 }
 
 impl Packing {
     pub(super) fn new(compress: Compress) -> Self {
-        let rates = Rates { packing: GUESS, link: None, seen: Instant::now(), busy: None };
+        let rates = Rates { packing: GUESS, link: None, seen: Instant::now(), busy: None, skip: 0, skipped: 0 };
         Self { compress, rates: Mutex::new(rates) }
     }
 
@@ -100,8 +103,30 @@ impl Packing {
         rates.busy = Some((now, 0));
     }
 
+    /// Whether the next batch is to be packed: that makes it faster, as far as is known, and what came before
+    /// it shrank. After one that did not some are left alone, and then one is tried at a time.
+    pub(super) fn wanted(&self) -> bool {
+        if !self.pays() {
+            return false;
+        }
+        let mut rates = self.rates();
+        let is_left_alone = rates.skip > 0;
+        rates.skip = if is_left_alone { rates.skip - 1 } else { rates.skipped };
+        !is_left_alone
+    }
+
+    /// Notes whether a batch has shrunk.
+    fn tried(&self, shrunk: bool) {
+        let mut rates = self.rates();
+        rates.skipped = match self.compress {
+            Compress::Auto if !shrunk => (rates.skipped * 2).clamp(1, MOST_SKIPPED),
+            _ => 0,
+        };
+        rates.skip = rates.skipped;
+    }
+
     /// Whether packing makes it faster, as far as is known.
-    pub(super) fn pays(&self) -> bool {
+    fn pays(&self) -> bool {
         match self.compress {
             Compress::Off => false,
             Compress::On => true,
@@ -128,9 +153,6 @@ impl Packing {
 pub(super) struct Packer {
     context: Option<zstd::bulk::Compressor<'static>>,
     packed: Vec<u8>,
-    /// Batches still to be left alone, and how many that were.
-    skip: u32,
-    skipped: u32,
 }
 
 impl fmt::Debug for Packer {
@@ -141,10 +163,10 @@ impl fmt::Debug for Packer {
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self { context: None, packed: Vec::new(), skip: 0, skipped: 0 }
+        Self { context: None, packed: Vec::new() }
     }
 
-    /// Whole frames, packed together as one; `None` where that does not pay, or they do not shrink.
+    /// Whole frames, of which this is [`Packing::wanted`], packed together as one; `None` where they do not shrink.
     pub(super) fn pack(&mut self, packing: &Packing, frames: &[u8]) -> Option<Vec<u8>> {
         let packed = self.shrink(packing, frames)?;
         let mut together = Vec::with_capacity(packed.len() + 16);
@@ -155,11 +177,7 @@ impl Packer {
     }
 
     fn shrink(&mut self, packing: &Packing, bytes: &[u8]) -> Option<&[u8]> {
-        if !(WORTH..=MAX_PACKED).contains(&bytes.len()) || !packing.pays() {
-            return None;
-        }
-        if self.skip > 0 && packing.compress == Compress::Auto {
-            self.skip -= 1;
+        if !(WORTH..=MAX_PACKED).contains(&bytes.len()) {
             return None;
         }
         if self.context.is_none() {
@@ -169,14 +187,13 @@ impl Packer {
         self.packed.clear();
         // One that does not fit has not shrunk.
         self.packed.reserve_exact((bytes.len() as f64 * SHRUNK) as usize);
-        let shrunk = self.context.as_mut()?.compress_to_buffer(bytes, &mut self.packed).is_ok();
-        if !shrunk || self.packed.len() as f64 > bytes.len() as f64 * SHRUNK {
-            self.skipped = (self.skipped * 2).clamp(1, MOST_SKIPPED);
-            self.skip = self.skipped;
+        let fits = self.context.as_mut()?.compress_to_buffer(bytes, &mut self.packed).is_ok();
+        let shrunk = fits && self.packed.len() as f64 <= bytes.len() as f64 * SHRUNK;
+        packing.tried(shrunk);
+        if !shrunk {
             return None;
         }
         packing.packed(bytes.len(), begun.elapsed());
-        self.skipped = 0;
         Some(&self.packed)
     }
 }
@@ -262,19 +279,34 @@ mod tests {
         let packing = Packing::new(Compress::Auto);
         let mut packer = Packer::new();
         packing.handed(1 << 20, false);
-        assert!(packer.shrink(&packing, &text()).is_none());
+        assert!(!packing.wanted());
         // A slow link is seen by what waits for it.
         packing.handed(1000, true);
         std::thread::sleep(SPAN);
         packing.handed(1000, true);
-        assert!(packer.shrink(&packing, &text()).is_some());
+        assert!(packing.wanted() && packer.shrink(&packing, &text()).is_some());
     }
 
     #[test]
-    fn what_does_not_shrink_is_left_alone() {
-        let packing = Packing::new(Compress::On);
+    fn what_does_not_shrink_is_left_alone_and_tried_again_one_at_a_time() {
         let noise: Vec<u8> =
             (0..50_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).rotate_left(n % 31).to_le_bytes()).collect();
-        assert!(Packer::new().shrink(&packing, &noise).is_none());
+        let (packing, mut packer) = (Packing::new(Compress::Auto), Packer::new());
+        packing.rates().link = Some(1e6);
+        let mut tries = vec![];
+        for batch in 0..100 {
+            if packing.wanted() {
+                tries.push(batch);
+                assert!(packer.shrink(&packing, &noise).is_none());
+            }
+        }
+        assert_eq!(tries, [0, 2, 5, 10, 19, 36, 69]);
+        while !packing.wanted() {}
+        // Nobody knows yet how that goes.
+        assert!(!packing.wanted());
+        packer.shrink(&packing, &text()).unwrap();
+        assert!(packing.wanted() && packing.wanted());
+        let packing = Packing::new(Compress::On);
+        assert!(packing.wanted() && packer.shrink(&packing, &noise).is_none() && packing.wanted());
     }
 }

@@ -192,6 +192,7 @@ impl Pump<'_> {
                 let (_, hash) = framed.ok().filter(|(read, _)| *read == length)?;
                 // Small ones are packed with others, later.
                 if length >= ALONE
+                    && packing.wanted()
                     && let Some(packed) = packer.pack(packing, &frames)
                 {
                     frames = packed;
