@@ -142,7 +142,7 @@ fn is_placed(outcome: &Outcome) -> bool {
 /// Things that were not taken. A folder stands for what is in it, unless it is empty.
 fn skipped(summary: &Summary) -> usize {
     let is = |folder: bool| {
-        let folder = move |entry: &Entry| (entry.kind.is_folder()) == folder;
+        let folder = move |entry: &Entry| entry.kind.is_folder() == folder;
         summary.each().filter(|(entry, outcome)| folder(entry) && **outcome == Outcome::Skipped).count()
     };
     if is(false) > 0 { is(false) } else { is(true) }
