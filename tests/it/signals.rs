@@ -53,9 +53,14 @@ fn a_sender_that_is_interrupted_tells_what_is_kept_and_what_to_type() {
     // The first try leaves something; the second knows of it as soon as it sends more.
     let dam = Dam::before(node.port(), 4 << 20);
     let pushing = bob.start(&["push", "big", &dam.at()]);
-    let first = until("something is staged", || super::survive::staged(&alice).filter(|bytes| *bytes > 1 << 20));
+    until("something is staged", || super::survive::staged(&alice).filter(|bytes| *bytes > 1 << 20));
     pushing.kill();
-    node.event("failed");
+    // Only then is all of a try written.
+    let kept_of = |tries| {
+        until("the node has ended it", || (node.events("failed").len() == tries).then_some(()));
+        super::survive::staged(&alice).unwrap()
+    };
+    let first = kept_of(1);
     let dam = Dam::before(node.port(), 6 << 20);
     let pushing = Process::start(bob.command(&["push", "big", &dam.at()]));
     until("more is staged", || super::survive::staged(&alice).filter(|bytes| *bytes > first + (1 << 20)));
@@ -65,7 +70,7 @@ fn a_sender_that_is_interrupted_tells_what_is_kept_and_what_to_type() {
     assert!(!ran.out.contains("verified"));
     assert!(!alice.path("inbox/big").exists());
     // Programs are told, too.
-    let kept = until("it is kept", || super::survive::staged(&alice));
+    let kept = kept_of(2);
     let dam = Dam::before(node.port(), 2 << 20);
     let pushing = bob.start(&["push", "big", &dam.at()]);
     until("more is staged", || super::survive::staged(&alice).filter(|bytes| *bytes > kept));
