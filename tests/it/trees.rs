@@ -166,6 +166,31 @@ fn a_tree_with_everything_in_it_is_the_same_after_a_push_and_after_a_pull() {
     assert_eq!(facts(&alice, "inbox/tree"), there, "and after nothing was sent");
 }
 
+/// Times of folders that are made; those of folders that are there already are the receiver's.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_there_already_keeps_its_time() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let node = alice.up_for_all();
+    bob.write("tree/sub/old", "old");
+    let set = |path, seconds| {
+        let when = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        fs::File::open(path).unwrap().set_modified(when).unwrap();
+    };
+    let seconds = |home: &Home, path: &str| {
+        let modified = fs::metadata(home.path(path)).unwrap().modified().unwrap();
+        modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    };
+    set(bob.path("tree"), 1_000_000_000);
+    bob.run(&["push", "tree", &node.at()]).done();
+    assert_eq!(seconds(&alice, "inbox/tree"), 1_000_000_000);
+    set(alice.path("inbox/tree"), 1_500_000_000);
+    bob.write("tree/sub/new", "new");
+    bob.run(&["push", "tree", &node.at()]).done();
+    assert_eq!(alice.tree("inbox/tree"), ["sub/", "sub/new", "sub/old"]);
+    assert_eq!(seconds(&alice, "inbox/tree"), 1_500_000_000);
+}
+
 /// Names travel in one normal form: of two that are one in it, the other is numbered, and told.
 #[cfg(target_os = "linux")]
 #[test]
