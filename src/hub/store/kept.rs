@@ -135,7 +135,7 @@ fn walk_below(dir: &Dir, at: Option<&RelPath>, each: &mut dyn FnMut(Held) -> Go)
 }
 
 /// Removes the folders that hold no version any more, from the innermost outwards. What is left of
-/// them harms nobody.
+/// them harms nobody. None may be open: Windows removes no such folder.
 fn tidy(versions: &Tree, path: &RelPath) {
     let mut at = Some(path.clone());
     while let Some(path) = at {
