@@ -50,7 +50,7 @@ use self::confined::Confined;
 use self::context::Context;
 use self::outcome::{Exit, Failure};
 use self::ui::printer::{Format, Loudness, Printer};
-use crate::base::text::is_deceptive;
+use crate::base::text::deceives;
 
 /// Share files with the machines around you: no addresses, no accounts, nothing to configure.
 ///
@@ -195,7 +195,7 @@ fn not_a_command(error: &clap::Error) -> Exit {
         return printer.failure(&Failure::usage(error));
     }
     // It repeats what was typed, and a shell may have put names of files there that others made.
-    if std::env::args_os().any(|arg| arg.to_string_lossy().contains(is_deceptive)) {
+    if std::env::args_os().any(|arg| deceives(&arg.to_string_lossy())) {
         error.render().to_string().lines().for_each(|line| printer.plain(line));
     } else {
         let _ = error.print();

@@ -105,17 +105,9 @@ impl Printer {
 
     /// Objects for programs, of which there may be very many: they are written together.
     pub fn objects(&self, objects: impl Iterator<Item = Value>) {
-        if self.format != Format::Json || self.loudness == Loudness::Silent {
-            return;
+        if self.format == Format::Json {
+            self.lines(objects.map(|object| ascii(&object)));
         }
-        let written = self.bars.suspend(|| {
-            let mut out = io::BufWriter::new(io::stdout().lock());
-            for object in objects {
-                writeln!(out, "{}", ascii(&object))?;
-            }
-            out.flush()
-        });
-        self.finish(written);
     }
 
     /// A line of a result that has no form for programs.
@@ -197,12 +189,17 @@ impl Printer {
     }
 
     fn out(&self, line: &str) {
+        self.lines([line].into_iter());
+    }
+
+    fn lines(&self, mut lines: impl Iterator<Item = impl AsRef<str>>) {
         if self.loudness == Loudness::Silent {
             return;
         }
         let written = self.bars.suspend(|| {
-            let mut out = io::stdout().lock();
-            writeln!(out, "{}", escape(line)).and_then(|()| out.flush())
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            lines.try_for_each(|line| writeln!(out, "{}", escape(line.as_ref())))?;
+            out.flush()
         });
         self.finish(written);
     }
