@@ -103,49 +103,49 @@ impl Packing {
         rates.busy = Some((now, 0));
     }
 
-    /// Whether the next batch is to be packed: that makes it faster, as far as is known, and what came before
-    /// it shrank. After one that did not some are left alone, and then one is tried at a time.
+    /// Whether the next batch is to be packed.
     pub(super) fn wanted(&self) -> bool {
-        if !self.pays() {
-            return false;
+        match self.compress {
+            Compress::Off => false,
+            Compress::On => true,
+            Compress::Auto => self.rates().wanted(),
         }
-        let mut rates = self.rates();
-        let is_left_alone = rates.skip > 0;
-        rates.skip = if is_left_alone { rates.skip - 1 } else { rates.skipped };
-        !is_left_alone
     }
 
     /// Notes whether a batch has shrunk.
     fn tried(&self, shrunk: bool) {
         let mut rates = self.rates();
-        rates.skipped = match self.compress {
-            Compress::Auto if !shrunk => (rates.skipped * 2).clamp(1, MOST_SKIPPED),
-            _ => 0,
-        };
+        rates.skipped = if shrunk { 0 } else { (rates.skipped * 2).clamp(1, MOST_SKIPPED) };
         rates.skip = rates.skipped;
-    }
-
-    /// Whether packing makes it faster, as far as is known.
-    fn pays(&self) -> bool {
-        match self.compress {
-            Compress::Off => false,
-            Compress::On => true,
-            Compress::Auto => {
-                let mut rates = self.rates();
-                if rates.seen.elapsed() > BELIEVED {
-                    // Perhaps it is faster by now: it is given more than it can pack.
-                    rates.link = None;
-                    rates.seen = Instant::now();
-                }
-                rates.link.is_some_and(|link| link < rates.packing)
-            }
-        }
     }
 
     fn packed(&self, bytes: usize, took: Duration) {
         let measured = bytes as f64 / took.as_secs_f64().max(1e-6);
         let mut rates = self.rates();
         rates.packing += (measured - rates.packing) / 8.0;
+    }
+}
+
+impl Rates {
+    /// Whether packing makes it faster, and what came before has shrunk. After a batch that has not some are left
+    /// alone, and then one is tried at a time.
+    fn wanted(&mut self) -> bool {
+        if !self.pays() {
+            return false;
+        }
+        let is_left_alone = self.skip > 0;
+        self.skip = if is_left_alone { self.skip - 1 } else { self.skipped };
+        !is_left_alone
+    }
+
+    /// Whether packing makes it faster, as far as is known.
+    fn pays(&mut self) -> bool {
+        if self.seen.elapsed() > BELIEVED {
+            // Perhaps it is faster by now: it is given more than it can pack.
+            self.link = None;
+            self.seen = Instant::now();
+        }
+        self.link.is_some_and(|link| link < self.packing)
     }
 }
 
