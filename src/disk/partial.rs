@@ -84,7 +84,6 @@ impl Partial {
             let elsewhere = lock(&self.fit).elsewhere(&entry, &mut there)?;
             let local = elsewhere.as_deref().unwrap_or(&entry.path);
             let kept = self.area.kept(local).map_err(|error| Fault::disk("reading the journal", &error))?;
-            let noted_before = self.area.is_noted(local);
             let outdated = kept.as_ref().is_some_and(|kept| kept.is_outdated(&entry.kind));
             let nothing = if outdated { Have::Outdated } else { Have::Nothing };
             if self.area.goes_on {
@@ -97,7 +96,7 @@ impl Partial {
                 _ => false,
             };
             // It must not be taken for what was noted.
-            if begins && noted_before {
+            if begins && self.area.is_noted(local) {
                 begun_anew = true;
                 let noted = lock(&self.area.journal).forget(local);
                 noted.map_err(|error| Fault::disk("writing the journal", &error))?;

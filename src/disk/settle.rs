@@ -144,8 +144,7 @@ impl Settling {
                         && dir.read_link_contents(name.as_str()).is_ok_and(|t| t.as_os_str() == target.as_str()) => {}
                 Err(error) => {
                     let fault = Fault::disk(format!("making the link {}", slot.entry.path), &error);
-                    self.exceptions
-                        .insert(fit::key(self.case, slot.local()).into_owned(), Outcome::Failed(fault.into()));
+                    self.except(slot.local(), Outcome::Failed(fault.into()));
                 }
                 Ok(()) => {}
             }
@@ -336,10 +335,7 @@ impl Settling {
         while let Some(folder) = above {
             match self.exceptions.get(&*fit::key(self.case, &folder)) {
                 Some(Outcome::PlacedAs(placed)) => {
-                    let rest = &path.as_str()[folder.as_str().len()..];
-                    return RelPath::parse(&format!("{}{rest}", placed.as_str()))
-                        .ok()
-                        .map(|path| Outcome::PlacedAs(path.into()));
+                    return path.moved(&folder, placed).ok().map(|path| Outcome::PlacedAs(path.into()));
                 }
                 Some(outcome @ (Outcome::Failed(_) | Outcome::Skipped)) => return Some(outcome.clone()),
                 _ => above = folder.parent(),

@@ -82,6 +82,9 @@ impl Area {
                     Err(error) if is_going(&error) && tries < MOST_TRIES => tries += 1,
                     opened => return opened,
                 }
+                if cfg!(windows) {
+                    std::thread::sleep(LOOK);
+                }
             }
         };
         let end = Instant::now() + ENDING;
@@ -289,15 +292,12 @@ fn remove(staging: &Dir, name: &str, held: Option<File>) -> io::Result<()> {
     })
 }
 
-/// Whether a folder is being removed just then. Windows says so in three ways, and takes its time.
+/// Whether a folder is being removed just then. Windows says so in three further ways, and takes its time.
 fn is_going(error: &io::Error) -> bool {
     /// Access denied, sharing violation, delete pending.
     const GOING: [i32; 3] = [5, 32, 303];
-    let is_going = cfg!(windows) && error.raw_os_error().is_some_and(|code| GOING.contains(&code));
-    if is_going {
-        std::thread::sleep(LOOK);
-    }
-    is_going || error.kind() == io::ErrorKind::NotFound
+    let is_going = error.raw_os_error().is_some_and(|code| GOING.contains(&code));
+    error.kind() == io::ErrorKind::NotFound || (cfg!(windows) && is_going)
 }
 
 /// Whether a lock is still the one of this name: whoever had it before may have cleared it, and somebody
