@@ -9,27 +9,53 @@ use sha2::{Digest, Sha256};
 /// Bytes of a whole chunk; an entry's last one may be shorter.
 pub const CHUNK: u64 = 1 << 20;
 
-/// Bytes of a piece: a chunk of more is hashed in pieces, several at once. Each step of SHA-256 waits for the
-/// one before, and a processor has nothing else to do meanwhile: with other pieces it does twice as much.
-const PIECE: usize = 16 << 10;
+/// A chunk of at most so many bytes is hashed as one message; a longer one in pieces, several at once. Each step
+/// of SHA-256 waits for the one before, and a processor has nothing else to do meanwhile: with other pieces it
+/// does twice as much.
+const ALONE: usize = 2 << 10;
 
-/// Hash of one chunk's bytes: their SHA-256 (FIPS 180-4), or, where they are more than a piece, SHA-256 over a
-/// domain tag and their pieces' SHA-256 in order. Which of the two follows from the chunk's length, and this from
-/// the entry's, which is in the entry's digest.
+/// Pieces of up to so many bytes are few: each costs a step of its own.
+const SMALL_PIECE: usize = 4 << 10;
+
+/// The fewest pieces: as many as processors with instructions for SHA-256 take at once.
+const FEWEST: usize = 4;
+
+/// The most: as many as the widest processors take.
+const MOST: usize = 32;
+
+/// Hash of one chunk's bytes: their SHA-256 (FIPS 180-4), or, where they are many, SHA-256 over a domain tag and
+/// their pieces' SHA-256 in order. Into how many pieces follows from the chunk's length, and this from the
+/// entry's, which is in the entry's digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ChunkHash(pub [u8; 32]);
 
 impl ChunkHash {
     /// The hash of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        if bytes.len() <= PIECE {
+        if bytes.len() <= ALONE {
             return Self(Sha256::digest(bytes).into());
         }
-        let pieces: Vec<&[u8]> = bytes.chunks(PIECE).collect();
-        let mut hashes = vec![[0; 32]; pieces.len()];
-        tape_sha256::hash_many(&pieces, &mut hashes);
-        Self(Sha256::new_with_prefix(b"ftx chunk v1\0").chain_update(hashes.as_flattened()).finalize().into())
+        let (mut pieces, mut hashes) = ([&[][..]; MOST], [[0; 32]; MOST]);
+        let count = pieces_of(bytes.len());
+        let (length, longer) = (bytes.len() / count, bytes.len() % count);
+        let mut rest = bytes;
+        for (index, piece) in pieces[..count].iter_mut().enumerate() {
+            (*piece, rest) = rest.split_at(length + usize::from(index < longer));
+        }
+        tape_sha256::hash_many(&pieces[..count], &mut hashes[..count]);
+        let hashes = hashes[..count].as_flattened();
+        Self(Sha256::new_with_prefix(b"ftx chunk v1\0").chain_update(hashes).finalize().into())
     }
+}
+
+/// How many pieces so many bytes are cut into. These are as equal as can be: the first of them may have one byte
+/// more.
+fn pieces_of(length: usize) -> usize {
+    let mut count = FEWEST;
+    while count < MOST && length > count * SMALL_PIECE {
+        count *= 2;
+    }
+    count
 }
 
 impl fmt::Debug for ChunkHash {
@@ -137,14 +163,19 @@ mod tests {
     #[test]
     fn pieces_hashed_at_once_have_the_sha_256_that_each_has_by_itself() {
         let bytes: Vec<u8> = (0..CHUNK).map(|n| ((n * n) >> 7) as u8).collect();
-        let around = |n: usize| [n - 65, n - 56, n - 1, n, n + 1, n + 55, n + 64];
-        let many = [2, 3, 4, 5, 8, 13, 16, 17, 32, 33, 48, 63].map(|pieces| around(pieces * PIECE));
-        for length in many.into_iter().flatten().chain([PIECE + 1, CHUNK as usize - 1, CHUNK as usize]) {
+        let around = |n: usize| [n - 65, n - 56, n - 9, n - 1, n, n + 1, n + 7, n + 55, n + 64];
+        let many = [3, 4, 5, 8, 16, 17, 32, 33, 64, 65, 100, 128, 129, 500, 1000].map(|kib| around(kib << 10));
+        for length in many.into_iter().flatten().chain([ALONE + 1, CHUNK as usize - 1, CHUNK as usize]) {
+            let count = [4, 8, 16, 32].into_iter().find(|count| length <= count * SMALL_PIECE).unwrap_or(32);
             let mut hasher = Sha256::new_with_prefix(b"ftx chunk v1\0");
-            bytes[..length].chunks(PIECE).for_each(|piece| hasher.update(Sha256::digest(piece)));
+            let mut rest = &bytes[..length];
+            for left in (1..=count).rev() {
+                let (piece, others) = rest.split_at(rest.len().div_ceil(left));
+                (rest, _) = (others, hasher.update(Sha256::digest(piece)));
+            }
             assert_eq!(ChunkHash::of(&bytes[..length]).0, <[u8; 32]>::from(hasher.finalize()), "{length} bytes");
         }
-        for length in [0, 1, PIECE - 1, PIECE] {
+        for length in [0, 1, ALONE - 1, ALONE] {
             assert_eq!(ChunkHash::of(&bytes[..length]).0, <[u8; 32]>::from(Sha256::digest(&bytes[..length])));
         }
     }
@@ -163,8 +194,8 @@ mod tests {
         let digest = EntryDigest::over(3, [ChunkHash::of(b"abc")].iter());
         assert_eq!(digest.to_string(), "6ebfb1ee93962d8458457ee9f8d91778e556cc468c4ce05799f8b57dbd68ec46");
         assert_eq!(
-            HEXLOWER.encode(&ChunkHash::of(&[b'a'; 40_000]).0),
-            "384e772676175f2ba956528038484ab853fca333e0d13a98c02cae1705b78d84"
+            HEXLOWER.encode(&ChunkHash::of(&[b'a'; 40_007]).0),
+            "0c62ec41d1352dc174b7584c90f9035f1fc9aac95edf16d4002f8fabed4c57c2"
         );
     }
 
