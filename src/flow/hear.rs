@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::fault::FlowFault;
 use super::greet::Session;
-use super::intake::{Hand, Intake, SMALL};
+use super::intake::{Block, Hand, Intake, SMALL};
 use super::limit::Limit;
 use super::pack::Unpacker;
 use super::pages::Weighed;
@@ -188,7 +188,6 @@ struct Taking<'a> {
     hand: Option<Hand<'a>>,
     unpacker: Unpacker,
     packed: Vec<u8>,
-    unpacked: Vec<u8>,
 }
 
 impl<'a> Taking<'a> {
@@ -209,25 +208,28 @@ impl<'a> Taking<'a> {
                 let length = length_of(head)?;
                 let (at, small) = hand.small_buffer(head);
                 read_raw(reader, length, small, ear).await?;
-                hand.small_chunk(head, at).await.map_err(|_| stuck())?;
+                hand.chunk(head, at).await.map_err(|_| stuck())?;
             }
             Sending::Chunk(head) => {
                 if self.packed.capacity() > 0 {
                     // What does not shrink comes as it is from now on, and there may be many connections.
-                    (self.packed, self.unpacked, self.unpacker) = Default::default();
+                    (self.packed, self.unpacker) = Default::default();
                 }
                 let length = length_of(head)?;
-                let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;
-                read_raw(reader, length, &mut bytes, ear).await?;
-                hand.chunk(head, bytes).await.map_err(|_| stuck())?;
+                let mut block = hand.buffer(length).await.map_err(|_| stuck())?;
+                read_raw(reader, length, &mut block.bytes, ear).await?;
+                hand.stand_in(block);
+                hand.chunk(head, 0).await.map_err(|_| stuck())?;
+                hand.leave().await.map_err(|_| stuck())?;
             }
             Sending::Packed { length, packed } if packed < length && length as usize <= MAX_PACKED => {
                 self.packed.clear();
                 read_raw(reader, packed as usize, &mut self.packed, ear).await?;
-                self.unpacker.unpack(&self.packed, length as usize, &mut self.unpacked).ok_or_else(|| {
+                let mut block = hand.buffer(length as usize).await.map_err(|_| stuck())?;
+                self.unpacker.unpack(&self.packed, length as usize, &mut block.bytes).ok_or_else(|| {
                     FlowFault::Ours(Fault::new(FaultKind::Integrity, "what is packed does not unpack"))
                 })?;
-                take_unpacked(&self.unpacked, hand).await?;
+                take_unpacked(block, hand).await?;
             }
             Sending::EntryEnd { entry, size, digest } => {
                 hand.end(entry, End { size, digest }).await.map_err(|_| stuck())?;
@@ -262,31 +264,25 @@ impl<'a> Taking<'a> {
 
     async fn over(&mut self) -> Result<(), FlowFault> {
         match &mut self.hand {
-            Some(hand) => hand.over().await.map_err(|_| stuck()),
+            Some(hand) => hand.leave().await.map_err(|_| stuck()),
             None => Ok(()),
         }
     }
 }
 
-/// Takes the frames that were packed together.
-async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), FlowFault> {
+/// Takes the frames that were packed together, from where they are.
+async fn take_unpacked(block: Block, hand: &mut Hand<'_>) -> Result<(), FlowFault> {
+    let block = hand.stand_in(block);
+    let mut frames = &*block.bytes;
     while !frames.is_empty() {
         let (message, rest) = frame::split(frames)?;
         frames = rest;
         match message {
             Sending::Chunk(head) => {
-                let whole = frames.split_at_checked(length_of(head)?);
-                let (chunk, rest) = whole.ok_or_else(|| FlowFault::unexpected("a chunk that is cut off"))?;
-                frames = rest;
-                if head.length < SMALL {
-                    let (at, small) = hand.small_buffer(head);
-                    small.extend_from_slice(chunk);
-                    hand.small_chunk(head, at).await.map_err(|_| stuck())?;
-                    continue;
-                }
-                let mut bytes = hand.buffer(head).await.map_err(|_| stuck())?;
-                bytes.extend_from_slice(chunk);
-                hand.chunk(head, bytes).await.map_err(|_| stuck())?;
+                let at = block.bytes.len() - frames.len();
+                let behind = frames.get(length_of(head)?..);
+                frames = behind.ok_or_else(|| FlowFault::unexpected("a chunk that is cut off"))?;
+                hand.chunk(head, at).await.map_err(|_| stuck())?;
             }
             Sending::EntryEnd { entry, size, digest } => {
                 hand.end(entry, End { size, digest }).await.map_err(|_| stuck())?;
@@ -295,7 +291,7 @@ async fn take_unpacked(mut frames: &[u8], hand: &mut Hand<'_>) -> Result<(), Flo
             _ => return Err(FlowFault::unexpected("what is packed")),
         }
     }
-    Ok(())
+    hand.leave().await.map_err(|_| stuck())
 }
 
 /// How many bytes a chunk and its hash have.

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::frames::BATCH;
 use crate::base::digest::{CHUNK, ChunkHash, VerifiedChunk};
 use crate::base::fault::{Fault, FaultKind};
 use crate::disk::partial::{End, Partial};
@@ -22,19 +23,17 @@ const WAITING: usize = 64;
 /// Bytes that small pieces gather to before they are handed over together.
 const HANDFUL: usize = 64 * 1024;
 
+/// So many entries, one after the other, are written by one thread.
+const NEIGHBOURS: u32 = 16;
+
 /// A chunk of fewer bytes than this is gathered with others.
 pub(super) const SMALL: u32 = 16 * 1024;
 
 /// Something for a thread to do.
 #[derive(Debug)]
 enum Piece {
-    /// The chunk's bytes, then their hash.
+    /// A chunk, whose bytes, and behind them their hash, stand in the handful's block from here.
     Chunk {
-        head: ChunkHead,
-        bytes: Vec<u8>,
-    },
-    /// The same of a small one: they stand among those of the handful, from here.
-    Small {
         head: ChunkHead,
         at: usize,
     },
@@ -50,14 +49,26 @@ enum Piece {
 }
 
 /// Pieces handed over together: one by one, small ones would cost more than what is done with them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Handful {
     pieces: Vec<Piece>,
-    /// The small chunks, each with its hash behind it.
-    small: Vec<u8>,
-    /// Bytes in them for which there is no room yet.
-    bytes: usize,
-    room: Vec<OwnedSemaphorePermit>,
+    block: Arc<Block>,
+}
+
+/// Bytes in which chunks stand: one of them, or many small ones. What was packed together is one block for all
+/// threads. Its buffer is used again once the last of them is through with it.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// The bytes.
+    pub(super) bytes: Vec<u8>,
+    buffers: Buffers,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// The writing threads of one transfer. Dropping it lets them end once they have written what
@@ -96,9 +107,9 @@ impl Buffers {
     }
 
     fn take(&self, length: usize) -> Vec<u8> {
-        let whole = CHUNK as usize + CHUNK_HASH;
         match length {
-            _ if length >= whole / 4 => self.lock().whole.pop().unwrap_or_else(|| Vec::with_capacity(whole)),
+            _ if length > BATCH => Vec::with_capacity(length),
+            _ if length >= BATCH / 4 => self.lock().whole.pop().unwrap_or_else(|| Vec::with_capacity(BATCH)),
             HANDFUL => self.lock().small.pop().unwrap_or_else(|| Vec::with_capacity(HANDFUL + SMALL as usize)),
             _ => Vec::with_capacity(length),
         }
@@ -107,8 +118,8 @@ impl Buffers {
     fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut spare = self.lock();
-        let kept = if buffer.capacity() >= CHUNK as usize { &mut spare.whole } else { &mut spare.small };
-        if buffer.capacity() >= HANDFUL && kept.len() < SPARE {
+        let kept = if buffer.capacity() >= BATCH { &mut spare.whole } else { &mut spare.small };
+        if (HANDFUL..=2 * BATCH).contains(&buffer.capacity()) && kept.len() < SPARE {
             kept.push(buffer);
         }
     }
@@ -124,9 +135,9 @@ impl Intake {
         let kib = mib * 1024;
         let threads = (0..THREADS).map(|_| {
             let (pieces, mut waiting) = mpsc::channel(WAITING);
-            let (writer, failed, buffers) = (Writer::new(partial), failed.clone(), buffers.clone());
+            let (writer, failed) = (Writer::new(partial), failed.clone());
             let thread = std::thread::spawn(move || {
-                if let Err(fault) = work(writer, &mut waiting, &buffers) {
+                if let Err(fault) = work(writer, &mut waiting) {
                     let _ = failed.blocking_send(fault);
                 }
             });
@@ -147,7 +158,7 @@ impl Intake {
         if self.hands.fetch_add(1, Ordering::Relaxed) > 0 {
             self.room.add_permits(CHUNK as usize / 1024);
         }
-        Hand { intake: self, full: Default::default() }
+        Hand { intake: self, block: None, gathered: Default::default() }
     }
 
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stuck> {
@@ -159,7 +170,7 @@ impl Intake {
     pub(super) async fn drain(&self) -> Result<(), Stuck> {
         for (thread, _) in &self.threads {
             let (done, drained) = oneshot::channel();
-            let last = Handful { pieces: vec![Piece::Drained(done)], ..Handful::default() };
+            let last = Handful { pieces: vec![Piece::Drained(done)], block: Arc::default() };
             thread.send(last).await.map_err(|_| Stuck)?;
             drained.await.map_err(|_| Stuck)?;
         }
@@ -181,90 +192,109 @@ impl Intake {
 #[derive(Debug)]
 pub(super) struct Hand<'a> {
     intake: &'a Intake,
-    full: [Handful; THREADS],
+    /// The block in which chunks stand; without one they gather, each thread's by themselves.
+    block: Option<Arc<Block>>,
+    gathered: [Gathered; THREADS],
+}
+
+/// What has gathered for one thread.
+#[derive(Debug, Default)]
+struct Gathered {
+    pieces: Vec<Piece>,
+    /// Small chunks, each with its hash behind it.
+    small: Vec<u8>,
+    /// Bytes in both.
+    weight: usize,
 }
 
 impl Hand<'_> {
-    /// Waits until there is room for a chunk, and gives a buffer for it and its hash.
-    pub(super) async fn buffer(&mut self, head: ChunkHead) -> Result<Vec<u8>, Stuck> {
+    /// Waits until there is room for so many bytes, and gives a buffer for them.
+    pub(super) async fn buffer(&mut self, length: usize) -> Result<Block, Stuck> {
         // Nobody waits for room who holds some.
+        self.leave().await?;
+        let room = Some(self.intake.room(length).await?);
+        let buffers = self.intake.buffers.clone();
+        Ok(Block { bytes: buffers.take(length), buffers, _room: room })
+    }
+
+    /// From now on chunks stand in this block.
+    pub(super) fn stand_in(&mut self, block: Block) -> Arc<Block> {
+        self.block.insert(Arc::new(block)).clone()
+    }
+
+    /// Hands over what stands in the block, or has gathered.
+    pub(super) async fn leave(&mut self) -> Result<(), Stuck> {
         self.over().await?;
-        let room = self.intake.room(head.length as usize).await?;
-        self.full[thread_of(head)].room.push(room);
-        Ok(self.intake.buffers.take(head.length as usize + CHUNK_HASH))
+        self.block = None;
+        Ok(())
     }
 
-    /// Takes a chunk: its bytes, and after them their hash.
-    pub(super) async fn chunk(&mut self, head: ChunkHead, bytes: Vec<u8>) -> Result<(), Stuck> {
-        self.full[thread_of(head)].pieces.push(Piece::Chunk { head, bytes });
-        self.over().await
-    }
-
-    /// Where a small chunk's bytes go, and after them their hash: to the end of what is here.
+    /// Where a small chunk's bytes go, and after them their hash: to the end of what has gathered.
     pub(super) fn small_buffer(&mut self, head: ChunkHead) -> (usize, &mut Vec<u8>) {
-        let full = &mut self.full[thread_of(head)];
-        if full.small.capacity() == 0 {
-            full.small = self.intake.buffers.take(HANDFUL);
+        let small = &mut self.gathered[thread_of(head.entry, head.index)].small;
+        if small.capacity() == 0 {
+            *small = self.intake.buffers.take(HANDFUL);
         }
-        (full.small.len(), &mut full.small)
+        (small.len(), small)
     }
 
-    /// Takes a small chunk, whose bytes begin there.
-    pub(super) async fn small_chunk(&mut self, head: ChunkHead, at: usize) -> Result<(), Stuck> {
-        let weight = size_of::<Piece>() + head.length as usize + CHUNK_HASH;
-        self.small(thread_of(head), weight, Piece::Small { head, at }).await
+    /// Takes a chunk, whose bytes, and behind them their hash, begin there.
+    pub(super) async fn chunk(&mut self, head: ChunkHead, at: usize) -> Result<(), Stuck> {
+        let gathered = if self.block.is_some() { 0 } else { head.length as usize + CHUNK_HASH };
+        self.piece(thread_of(head.entry, head.index), gathered, Piece::Chunk { head, at }).await
     }
 
     /// Takes that an entry is through.
     pub(super) async fn end(&mut self, entry: u32, end: End) -> Result<(), Stuck> {
         // The thread of its first chunk: for a small file the one that has it open.
-        self.small(entry as usize % THREADS, size_of::<Piece>(), Piece::End { entry, end }).await
+        self.piece(thread_of(entry, 0), 0, Piece::End { entry, end }).await
     }
 
     /// Takes that an entry will not come.
     pub(super) async fn gone(&mut self, entry: u32, fault: Fault) -> Result<(), Stuck> {
-        let weight = size_of::<Piece>() + fault.text.as_raw().len();
-        self.small(entry as usize % THREADS, weight, Piece::Gone { entry, fault }).await
+        let weight = fault.text.as_raw().len();
+        self.piece(thread_of(entry, 0), weight, Piece::Gone { entry, fault }).await
     }
 
-    async fn small(&mut self, thread: usize, weight: usize, piece: Piece) -> Result<(), Stuck> {
-        let full = &mut self.full[thread];
-        full.bytes += weight;
-        full.pieces.push(piece);
-        if full.bytes >= HANDFUL { self.over().await } else { Ok(()) }
+    async fn piece(&mut self, thread: usize, weight: usize, piece: Piece) -> Result<(), Stuck> {
+        let gathered = &mut self.gathered[thread];
+        gathered.weight += size_of::<Piece>() + weight;
+        gathered.pieces.push(piece);
+        if gathered.weight >= HANDFUL { self.over().await } else { Ok(()) }
     }
 
-    /// Hands over what has gathered.
-    pub(super) async fn over(&mut self) -> Result<(), Stuck> {
-        for (full, (thread, _)) in self.full.iter_mut().zip(&self.intake.threads) {
-            if full.pieces.is_empty() {
+    async fn over(&mut self) -> Result<(), Stuck> {
+        for (gathered, (thread, _)) in self.gathered.iter_mut().zip(&self.intake.threads) {
+            if gathered.pieces.is_empty() {
                 continue;
             }
-            let mut handful = std::mem::take(full);
-            if handful.bytes > 0 {
-                handful.room.push(self.intake.room(handful.bytes).await?);
-            }
-            thread.send(handful).await.map_err(|_| Stuck)?;
+            let Gathered { pieces, small, weight } = std::mem::take(gathered);
+            let block = match &self.block {
+                // It has its room, and the pieces have theirs in the queue.
+                Some(block) => block.clone(),
+                None => {
+                    let room = Some(self.intake.room(weight).await?);
+                    Arc::new(Block { bytes: small, buffers: self.intake.buffers.clone(), _room: room })
+                }
+            };
+            thread.send(Handful { pieces, block }).await.map_err(|_| Stuck)?;
         }
         Ok(())
     }
 }
 
-fn thread_of(head: ChunkHead) -> usize {
-    head.entry.wrapping_add(head.index) as usize % THREADS
+/// Which thread writes a chunk. Neighbours have the same one, which has their folder open; the chunks of a large
+/// file take turns.
+fn thread_of(entry: u32, index: u32) -> usize {
+    (entry / NEIGHBOURS).wrapping_add(index) as usize % THREADS
 }
 
-fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buffers) -> Result<(), Fault> {
-    while let Some(handful) = waiting.blocking_recv() {
-        for piece in handful.pieces {
+fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>) -> Result<(), Fault> {
+    while let Some(Handful { pieces, block }) = waiting.blocking_recv() {
+        for piece in pieces {
             match piece {
-                Piece::Chunk { head, bytes } => {
-                    let chunk = verified(head, &bytes)?;
-                    writer.write(head.entry, &chunk)?;
-                    buffers.give(bytes);
-                }
-                Piece::Small { head, at } => {
-                    let bytes = handful.small.get(at..at + head.length as usize + CHUNK_HASH);
+                Piece::Chunk { head, at } => {
+                    let bytes = block.bytes.get(at..at + head.length as usize + CHUNK_HASH);
                     let chunk = verified(head, bytes.unwrap_or_default())?;
                     writer.write(head.entry, &chunk)?;
                 }
@@ -276,7 +306,6 @@ fn work(mut writer: Writer, waiting: &mut mpsc::Receiver<Handful>, buffers: &Buf
                 }
             }
         }
-        buffers.give(handful.small);
     }
     Ok(())
 }
