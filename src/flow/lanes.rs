@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::greet::{Greeted, Session};
 use super::underway::Underway;
+use crate::base::digest::CHUNK;
 use crate::base::event::{Progress, Stage};
 use crate::base::id::TransferId;
 use crate::wire::limits::{GREETING, MAX_FRAME, MAX_LANES};
@@ -21,7 +22,7 @@ use crate::wire::message::{Receiving, Request, Sending, Ticket};
 /// How many connections a transfer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Connections {
-    /// One more as long as the last made it faster.
+    /// More as long as the last ones made it faster.
     #[default]
     Auto,
     /// So many, if the other side lets us.
@@ -78,11 +79,25 @@ impl<S> Further<S> {
     }
 }
 
-/// Over how long the rate is measured before and after a lane is opened.
-const SPAN: Duration = Duration::from_millis(700);
+/// How long lanes take to reach their rate, and to show it.
+const SETTLING: Duration = Duration::from_millis(250);
 
-/// By how much a lane must have made it faster for another one to be tried.
+/// Over how long the rate is measured before and after lanes are opened.
+const SPAN: Duration = Duration::from_millis(500);
+
+/// Bytes that tell a rate: they are counted in whole chunks. Where they are slow to come it is measured over more
+/// spans, up to so many.
+const TELLING: u64 = 4 * CHUNK;
+const SPANS: u32 = 3;
+
+/// By how much twice as many must have made it faster for more to be tried.
 const GAIN: f64 = 1.15;
+
+/// Bytes a second: where it is slower, further lanes cost no processor time to speak of.
+const SLOW: f64 = 16e6;
+
+/// After how long what did not pay is looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Which side of the transfer opens lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,36 +159,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
         }
     }
 
-    /// One more as long as the last one paid.
+    /// Twice as many, or four times as many where it is slow, as long as that pays, and again once it has become
+    /// much slower.
     async fn climb(&self, admission: Admission) {
-        let mut before = self.rate().await;
-        // What does not move, as while files are compared, does not move faster on more of them.
-        while before <= 0.0 {
-            before = self.rate().await;
-        }
-        for _ in 0..MAX_LANES {
-            let left = {
-                let now = self.progress.borrow();
-                now.bytes.saturating_sub(now.bytes_kept + now.bytes_moved)
-            };
-            // What is nearly done needs no more hands.
-            if (left as f64) < before * 2.0 * SPAN.as_secs_f64() || !self.open(admission).await {
-                return;
+        let (mut count, mut best) = (1, self.rate().await);
+        while count <= MAX_LANES && !self.is_nearly_done(best) {
+            let more = if best < SLOW { 3 * count } else { count };
+            for _ in 0..more {
+                if !self.open(admission).await {
+                    return;
+                }
             }
-            let after = self.rate().await;
-            if after < before * GAIN {
-                return;
+            count += more;
+            let mut now = self.rate().await;
+            // A loss at the wrong moment makes them look useless: they are given a second one.
+            if now < best * GAIN {
+                now = now.max(self.rate().await);
             }
-            before = after;
+            let mut pays = now >= best * GAIN;
+            best = best.max(now);
+            while !pays {
+                sleep(AGAIN).await;
+                let now = self.rate().await;
+                if now < best / 2.0 {
+                    (pays, best) = (true, now);
+                }
+            }
         }
     }
 
-    /// Bytes a second, as they move now.
+    /// What is nearly done needs no more hands.
+    fn is_nearly_done(&self, rate: f64) -> bool {
+        let now = self.progress.borrow();
+        let left = now.bytes.saturating_sub(now.bytes_kept + now.bytes_moved);
+        (left as f64) < rate * 2.0 * (SETTLING + SPAN).as_secs_f64()
+    }
+
+    /// Bytes a second, as they move now. What does not move, as while files are compared, does not move faster on
+    /// more connections.
     async fn rate(&self) -> f64 {
-        let (begun, before) = (Instant::now(), self.progress.borrow().bytes_moved);
-        sleep(SPAN).await;
-        let moved = self.progress.borrow().bytes_moved.saturating_sub(before);
-        moved as f64 / begun.elapsed().as_secs_f64()
+        loop {
+            // What the system's buffers take at first has not moved yet.
+            sleep(SETTLING).await;
+            let (begun, before) = (Instant::now(), self.progress.borrow().bytes_moved);
+            let mut moved = 0;
+            for _ in 0..SPANS {
+                sleep(SPAN).await;
+                moved = self.progress.borrow().bytes_moved.saturating_sub(before);
+                if moved >= TELLING {
+                    break;
+                }
+            }
+            if moved > 0 {
+                return moved as f64 / begun.elapsed().as_secs_f64();
+            }
+        }
     }
 
     /// Opens one lane; `false` where there can be no more.

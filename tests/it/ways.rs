@@ -83,6 +83,29 @@ fn as_many_connections_as_were_named_carry_the_bytes() {
     }
 }
 
+/// As where packets are lost: what one connection carries is not what the link can.
+#[test]
+fn more_connections_are_opened_by_themselves_as_long_as_each_is_slow() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let bytes = noise(7, 64 << 20);
+    bob.write("big", &bytes);
+    alice.write("t/big", &bytes);
+    let node = up(&alice);
+    let pulled = |at: &str| format!("{at}:t/big");
+    for way in [Way::There, Way::Back] {
+        let what = Mishap::Slow { kib: 1024 };
+        let proxy = Proxy::to(node.port(), vec![Trouble { way, after: 100_000, what }; 16]);
+        let running = match way {
+            Way::There => bob.start(&["push", "big", &proxy.at()]),
+            Way::Back => bob.start(&["pull", &pulled(&proxy.at()), "--to", "here"]),
+        };
+        until("16 lines", || (proxy.lines() == 16).then_some(()));
+        proxy.open();
+        nothing_was_lost(&running.end().done());
+    }
+    assert!(alice.read("inbox/big") == bytes && bob.read("here/big") == bytes);
+}
+
 /// The end comes while further connections are still being opened.
 #[test]
 fn what_is_over_before_all_connections_are_there_is_not_lost() {

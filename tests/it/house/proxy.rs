@@ -48,6 +48,8 @@ pub(crate) enum Mishap {
     Late { by: Duration },
     /// Nothing more is taken until the proxy is opened.
     Held,
+    /// No more than this is carried a second, until the proxy is opened.
+    Slow { kib: u32 },
     /// It ends for the side that dialled, and stays open and silent for the other.
     Deserted,
 }
@@ -82,7 +84,7 @@ impl Proxy {
     pub(crate) fn to(port: u16, troubles: Vec<Trouble>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
-        let held = troubles.iter().any(|trouble| matches!(trouble.what, Mishap::Held));
+        let held = troubles.iter().any(|trouble| matches!(trouble.what, Mishap::Held | Mishap::Slow { .. }));
         let little = move |socket: SockRef<'_>| {
             if held {
                 // A sender is not to be through with all of it because the system takes it for us.
@@ -134,9 +136,10 @@ impl Tally {
         }
     }
 
-    fn wait_until_open(&self) {
+    /// Says whether the proxy was opened in that time.
+    fn wait_until_open(&self, most: Duration) -> bool {
         let open = self.open.lock().unwrap();
-        drop(self.opened.wait_timeout_while(open, super::PATIENCE, |open| !*open).unwrap());
+        *self.opened.wait_timeout_while(open, most, |open| !*open).unwrap().0
     }
 }
 
@@ -216,7 +219,13 @@ impl Line {
                 return near.shutdown(Shutdown::Both);
             }
             Mishap::Held => {
-                self.tally.wait_until_open();
+                self.tally.wait_until_open(super::PATIENCE);
+                return self.carry_bytes(u64::MAX);
+            }
+            Mishap::Slow { kib } => {
+                while !self.tally.wait_until_open(Duration::from_secs(1) * 16 / kib) {
+                    self.carry_bytes(16 * 1024)?;
+                }
                 return self.carry_bytes(u64::MAX);
             }
         }
