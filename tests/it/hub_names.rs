@@ -99,19 +99,17 @@ fn everything(hub: &Hub) -> BTreeMap<String, Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s1_nitroshare_cve_2026_66050_no_name_leads_out_of_a_hub_or_to_what_is_its_own() {
-    let (hub, anna) = class().await;
-    let before = everything(&hub);
     let own =
         [".ftx", ".ftx/key", ".ftx/register.toml", "shared/.ftx", ".FTX/key", "people/../.ftx/key", "shared/.ftx-x"];
     let names: Vec<String> = corpus().into_iter().chain(own.map(str::to_owned)).collect();
     assert!(names.len() > 60);
-    let mut said = 0;
-    for name in names {
-        for text in [name.clone(), format!("shared/{name}"), format!("people/anna/{name}")] {
-            // What is a good name after all is another test's.
-            if RelPath::parse(&text).is_ok() {
-                continue;
-            }
+    // A hub for each: one takes no more than so many connections from one address at once.
+    for place in ["", "shared/", "people/anna/"] {
+        let (hub, anna) = class().await;
+        let before = everything(&hub);
+        let mut said = 0;
+        // What is a good name after all is another test's.
+        for text in names.iter().map(|name| format!("{place}{name}")).filter(|text| RelPath::parse(text).is_err()) {
             for request in wanted(&text) {
                 let mut peer = Hostile::dial_with(anna.key(), port(&hub)).await;
                 peer.greet().await;
@@ -128,10 +126,10 @@ async fn s1_nitroshare_cve_2026_66050_no_name_leads_out_of_a_hub_or_to_what_is_i
                 said += 1;
             }
         }
+        assert!(said > 500, "{said}");
+        assert!(everything(&hub) == before, "{place:?}");
+        assert_eq!(anna.pull(&["shared/own"]).await.unwrap(), [("own".to_owned(), "anna's".to_owned())]);
     }
-    assert!(said > 1000, "{said}");
-    assert!(everything(&hub) == before);
-    assert_eq!(anna.pull(&["shared/own"]).await.unwrap(), [("own".to_owned(), "anna's".to_owned())]);
 }
 
 /// Good names, that others take for something else, are names of files and of nothing else.
