@@ -4,9 +4,10 @@ use std::io;
 
 use cap_std::fs::Dir;
 
+use super::mode::modified;
 use super::root::Root;
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::manifest::{Entry, EntryKind, Stamp};
+use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{LinkTarget, Name, RelPath};
 
 /// What is in the folder at `path` below a root, or the file there itself; sorted by name. Names
@@ -50,8 +51,7 @@ fn entry_of(dir: &Dir, local: &str, name: Name) -> Option<Entry> {
     let kind = if metadata.is_dir() {
         EntryKind::FOLDER
     } else if metadata.is_file() {
-        let modified = metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std()));
-        EntryKind::File { size: metadata.len(), modified, executable: false }
+        EntryKind::File { size: metadata.len(), modified: modified(&metadata), executable: false }
     } else {
         let target = dir.read_link_contents(local).ok()?;
         EntryKind::Link { target: LinkTarget::parse(target.to_str()?).ok()? }

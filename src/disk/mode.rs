@@ -1,9 +1,16 @@
-//! The one bit of a file's mode that travels: whether its owner may run it.
+//! What of a file's metadata travels: when it was last written, and whether its owner may run it.
 
 use std::fs::File;
 use std::io;
 
 use cap_std::fs::Metadata;
+
+use crate::base::manifest::Stamp;
+
+/// When it was last written; 1970 where the file system does not say.
+pub(super) fn modified(metadata: &Metadata) -> Stamp {
+    metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std()))
+}
 
 /// Whether the owner may run it; never where the file system has no such bit.
 pub(super) fn is_executable(metadata: &Metadata) -> bool {

@@ -10,7 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
 use super::excludes::{Excludes, Rules};
-use super::mode::is_executable;
+use super::mode::{is_executable, modified};
 use super::open;
 use super::root::Root;
 use super::walk::walk_path;
@@ -352,11 +352,7 @@ pub(super) fn folder_kind(dir: &Dir) -> EntryKind {
 
 /// What a file is, as it is offered.
 pub(super) fn entry_kind(metadata: &Metadata) -> EntryKind {
-    EntryKind::File {
-        size: metadata.len(),
-        modified: metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std())),
-        executable: is_executable(metadata),
-    }
+    EntryKind::File { size: metadata.len(), modified: modified(metadata), executable: is_executable(metadata) }
 }
 
 #[cfg(test)]

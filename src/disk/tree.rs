@@ -9,6 +9,7 @@ use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata};
 use unicode_normalization::UnicodeNormalization;
 
+use super::mode::modified;
 use super::place::is_taken;
 use super::root::{Root, sync_folder};
 use super::source::entry_kind;
@@ -155,7 +156,7 @@ fn stat_of(dir: &Dir, own: &OsStr, metadata: &Metadata) -> Option<Stat> {
     } else {
         return None;
     };
-    let modified = metadata.modified().map_or(Stamp { seconds: 0, nanos: 0 }, |time| Stamp::of(time.into_std()));
+    let modified = modified(metadata);
     let size = if metadata.is_dir() { 0 } else { metadata.len() };
     #[cfg(unix)]
     let (inode, arrived) = {
