@@ -188,7 +188,6 @@ impl Rates {
 /// Packs batches of frames, for one thread.
 pub(super) struct Packer {
     context: Option<zstd::bulk::Compressor<'static>>,
-    effort: Effort,
     packed: Vec<u8>,
 }
 
@@ -200,20 +199,7 @@ impl fmt::Debug for Packer {
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self { context: None, effort: USUAL, packed: Vec::new() }
-    }
-
-    fn context(&mut self, effort: Effort) -> std::io::Result<&mut zstd::bulk::Compressor<'static>> {
-        let mut context = match self.context.take() {
-            Some(context) if self.effort == effort => return Ok(self.context.insert(context)),
-            Some(context) => context,
-            None => zstd::bulk::Compressor::new(effort.level)?,
-        };
-        context.set_parameter(CParameter::CompressionLevel(effort.level))?;
-        context.set_parameter(CParameter::TargetLength(effort.pass_over))?;
-        context.set_parameter(CParameter::HashLog(effort.remember))?;
-        self.effort = effort;
-        Ok(self.context.insert(context))
+        Self { context: None, packed: Vec::new() }
     }
 
     /// Whole frames, of which this is [`Packing::wanted`], packed together as one; `None` where they do not shrink.
@@ -231,14 +217,19 @@ impl Packer {
             return None;
         }
         let effort = packing.rates().effort();
+        if self.context.is_none() {
+            self.context = zstd::bulk::Compressor::new(effort.level).ok();
+        }
+        let context = self.context.as_mut()?;
+        context.set_parameter(CParameter::CompressionLevel(effort.level)).ok()?;
+        context.set_parameter(CParameter::TargetLength(effort.pass_over)).ok()?;
+        context.set_parameter(CParameter::HashLog(effort.remember)).ok()?;
         let begun = Instant::now();
-        let mut packed = std::mem::take(&mut self.packed);
-        packed.clear();
+        self.packed.clear();
         // One that does not fit has not shrunk.
-        packed.reserve_exact((bytes.len() as f64 * SHRUNK) as usize);
-        let fits = self.context(effort).and_then(|context| context.compress_to_buffer(bytes, &mut packed)).is_ok();
-        let shrunk = fits && packed.len() as f64 <= bytes.len() as f64 * SHRUNK;
-        self.packed = packed;
+        self.packed.reserve_exact((bytes.len() as f64 * SHRUNK) as usize);
+        let fits = context.compress_to_buffer(bytes, &mut self.packed).is_ok();
+        let shrunk = fits && self.packed.len() as f64 <= bytes.len() as f64 * SHRUNK;
         packing.tried(shrunk);
         if !shrunk {
             return None;
