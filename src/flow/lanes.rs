@@ -90,7 +90,7 @@ const SPAN: Duration = Duration::from_millis(500);
 const TELLING: u64 = 4 * CHUNK;
 const SPANS: u32 = 3;
 
-/// By how much twice as many must have made it faster for more to be tried.
+/// By how much more lanes must have made it faster for still more to be tried.
 const GAIN: f64 = 1.15;
 
 /// Bytes a second: where it is slower, further lanes cost no processor time to speak of.
@@ -176,14 +176,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
             if now < best * GAIN {
                 now = now.max(self.rate().await);
             }
-            let mut pays = now >= best * GAIN;
-            best = best.max(now);
-            while !pays {
-                sleep(AGAIN).await;
-                let now = self.rate().await;
-                if now < best / 2.0 {
-                    (pays, best) = (true, now);
-                }
+            best = if now < best * GAIN { self.halved(best.max(now)).await } else { now };
+        }
+    }
+
+    /// Waits until it is less than half as fast as it was; says how fast it is then.
+    async fn halved(&self, best: f64) -> f64 {
+        loop {
+            sleep(AGAIN).await;
+            let now = self.rate().await;
+            if now < best / 2.0 {
+                return now;
             }
         }
     }

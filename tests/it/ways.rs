@@ -106,6 +106,24 @@ fn more_connections_are_opened_by_themselves_as_long_as_each_is_slow() {
     assert!(alice.read("inbox/big") == bytes && bob.read("here/big") == bytes);
 }
 
+/// As where somebody walks away from the access point.
+#[test]
+fn where_it_becomes_much_slower_more_connections_are_tried_again() {
+    let (bob, alice) = (Home::new("bob"), Home::new("alice"));
+    let bytes = noise(8, 150 << 20);
+    bob.write("big", &bytes);
+    let node = up(&alice);
+    // With a limit more connections do not pay at first: there are two of them when they become slow.
+    let slow = Trouble { way: Way::There, after: 48 << 20, what: Mishap::Slow { kib: 512 } };
+    let proxy = Proxy::to(node.port(), vec![slow; 16]);
+    let running = bob.start(&["push", "big", &proxy.at(), "--limit", "30M"]);
+    until("more lines", || (proxy.lines() >= 8).then_some(()));
+    assert!(proxy.bytes(Way::There) > 48 << 20);
+    proxy.open();
+    nothing_was_lost(&running.end().done());
+    assert!(alice.read("inbox/big") == bytes);
+}
+
 /// The end comes while further connections are still being opened.
 #[test]
 fn what_is_over_before_all_connections_are_there_is_not_lost() {
