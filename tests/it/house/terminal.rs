@@ -23,7 +23,8 @@ impl Terminal {
     }
 
     /// Starts a command at a new terminal of so many columns.
-    pub(crate) fn start_in(mut command: Command, columns: u16) -> Self {
+    pub(crate) fn start_in(command: Command, columns: u16) -> Self {
+        let mut command = in_charge(command);
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         // Nobody else's child keeps it open. Not every system takes this as a flag.
         rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
@@ -103,6 +104,30 @@ impl Terminal {
     pub(crate) fn end(&mut self) -> Option<i32> {
         until("the program at the terminal ends", || self.child.try_wait().unwrap()).code()
     }
+}
+
+/// The command as the one that the terminal belongs to, so that Ctrl-C is a signal to it whenever the terminal
+/// is not just reading single keys. `setsid` becomes the program, under the same number.
+#[cfg(target_os = "linux")]
+fn in_charge(command: Command) -> Command {
+    let mut session = Command::new("setsid");
+    session.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => session.env(variable, value),
+            None => session.env_remove(variable),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        session.current_dir(folder);
+    }
+    session
+}
+
+/// Elsewhere there is no such program: Ctrl-C is for whoever reads it.
+#[cfg(not(target_os = "linux"))]
+fn in_charge(command: Command) -> Command {
+    command
 }
 
 impl Drop for Terminal {
