@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::greet::{Greeted, Session};
+use super::limit::Limit;
 use super::underway::Underway;
 use crate::base::digest::CHUNK;
 use crate::base::event::{Progress, Stage};
@@ -67,12 +68,15 @@ pub(super) struct Opening<S> {
 
 impl<S> Further<S> {
     /// Begins, with this side as the opener if it dialled.
-    pub(super) fn opening(self, opener: Opener, progress: watch::Receiver<Progress>) -> Opening<S> {
+    pub(super) fn opening(self, opener: Opener, limit: &Limit, progress: watch::Receiver<Progress>) -> Opening<S> {
         let (open, opened) = mpsc::channel(MAX_LANES);
         let (admit, admission) = oneshot::channel();
         let (growth, attach) = match self {
             Self::None => (None, None),
-            Self::Dial(dial, connections) => (Some(Growth { dial, connections, opener, progress, opened: open }), None),
+            Self::Dial(dial, connections) => {
+                let limit = limit.clone();
+                (Some(Growth { dial, connections, opener, limit, progress, opened: open }), None)
+            }
             Self::Attach(underway) => (None, Some((underway, open))),
         };
         Opening { growth, attach, admit, admission, opened }
@@ -98,6 +102,18 @@ const SLOW: f64 = 16e6;
 
 /// After how long what did not pay is looked at again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// The part of a limit that must be used up for it to be the limit that holds a transfer back.
+const LIMITED: f64 = 0.75;
+
+/// How fast bytes move.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    /// Bytes a second.
+    rate: f64,
+    /// Whether a limit allows no more.
+    limited: bool,
+}
 
 /// Which side of the transfer opens lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +147,7 @@ pub(super) struct Growth<S> {
     dial: Dial<S>,
     connections: Connections,
     opener: Opener,
+    limit: Limit,
     progress: watch::Receiver<Progress>,
     /// Where opened lanes go.
     opened: mpsc::Sender<Session<S>>,
@@ -162,30 +179,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
     /// Twice as many, or four times as many where it is slow, as long as that pays, and again once it has become
     /// much slower.
     async fn climb(&self, admission: Admission) {
-        let (mut count, mut best) = (1, self.rate().await);
-        while count <= MAX_LANES && !self.is_nearly_done(best) {
-            let more = if best < SLOW { 3 * count } else { count };
+        let (mut count, mut best) = (1, self.speed().await);
+        while count <= MAX_LANES && !self.is_nearly_done(best.rate) {
+            if best.limited {
+                best = self.halved(best.rate).await;
+                continue;
+            }
+            let more = if best.rate < SLOW { 3 * count } else { count };
             for _ in 0..more {
                 if !self.open(admission).await {
                     return;
                 }
             }
             count += more;
-            let mut now = self.rate().await;
+            let pays = best.rate * GAIN;
+            let mut now = self.speed().await;
             // A loss at the wrong moment makes them look useless: they are given a second one.
-            if now < best * GAIN {
-                now = now.max(self.rate().await);
+            if now.rate < pays {
+                now.rate = now.rate.max(self.speed().await.rate);
             }
-            best = if now < best * GAIN { self.halved(best.max(now)).await } else { now };
+            best = if now.rate < pays { self.halved(best.rate.max(now.rate)).await } else { now };
         }
     }
 
     /// Waits until it is less than half as fast as it was; says how fast it is then.
-    async fn halved(&self, best: f64) -> f64 {
+    async fn halved(&self, best: f64) -> Speed {
         loop {
             sleep(AGAIN).await;
-            let now = self.rate().await;
-            if now < best / 2.0 {
+            let now = self.speed().await;
+            if now.rate < best / 2.0 {
                 return now;
             }
         }
@@ -198,13 +220,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
         (left as f64) < rate * 2.0 * (SETTLING + SPAN).as_secs_f64()
     }
 
-    /// Bytes a second, as they move now. What does not move, as while files are compared, does not move faster on
-    /// more connections.
-    async fn rate(&self) -> f64 {
+    /// How fast bytes move now. What does not move, as while files are compared, does not move faster on more
+    /// connections.
+    async fn speed(&self) -> Speed {
         loop {
             // What the system's buffers take at first has not moved yet.
             sleep(SETTLING).await;
-            let (begun, before) = (Instant::now(), self.progress.borrow().bytes_moved);
+            let (begun, before, granted) = (Instant::now(), self.progress.borrow().bytes_moved, self.limit.granted());
             let mut moved = 0;
             for _ in 0..SPANS {
                 sleep(SPAN).await;
@@ -214,7 +236,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
                 }
             }
             if moved > 0 {
-                return moved as f64 / begun.elapsed().as_secs_f64();
+                let took = begun.elapsed().as_secs_f64();
+                let allowed = self.limit.granted().saturating_sub(granted).as_secs_f64();
+                return Speed { rate: moved as f64 / took, limited: allowed >= took * LIMITED };
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Politeness: so many bytes a second and no more, for all that share a [`Limit`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -22,8 +22,16 @@ pub struct Limit(Option<Arc<Schedule>>);
 struct Schedule {
     /// Bytes a second.
     rate: f64,
-    /// When everything granted so far has flowed.
-    through: Mutex<Instant>,
+    granted: Mutex<Granted>,
+}
+
+/// What has been granted so far.
+#[derive(Debug)]
+struct Granted {
+    /// When all of it has flowed.
+    through: Instant,
+    /// How long all of it flows.
+    time: Duration,
 }
 
 impl Limit {
@@ -35,7 +43,8 @@ impl Limit {
     /// So many bytes a second, at least 1.
     pub fn rate(bytes_per_second: u64) -> Self {
         let rate = bytes_per_second.max(1) as f64;
-        Self(Some(Arc::new(Schedule { rate, through: Mutex::new(Instant::now()) })))
+        let granted = Granted { through: Instant::now(), time: Duration::ZERO };
+        Self(Some(Arc::new(Schedule { rate, granted: Mutex::new(granted) })))
     }
 
     /// Whether there is one.
@@ -53,13 +62,27 @@ impl Limit {
     pub(super) async fn take(&self, bytes: usize) {
         let Some(schedule) = &self.0 else { return };
         let through = {
-            let mut through = schedule.through.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut granted = schedule.granted();
             let now = Instant::now();
             let earliest = now.checked_sub(AHEAD).unwrap_or(now);
-            *through = (*through).max(earliest) + Duration::from_secs_f64(bytes as f64 / schedule.rate);
-            *through
+            let time = Duration::from_secs_f64(bytes as f64 / schedule.rate);
+            granted.time += time;
+            granted.through = granted.through.max(earliest) + time;
+            granted.through
         };
         sleep_until(through).await;
+    }
+
+    /// How long everything granted so far, to all that share it, flows at its rate: where that grows as fast as
+    /// time passes, nothing but the limit holds them back. Nothing without a limit.
+    pub(super) fn granted(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |schedule| schedule.granted().time)
+    }
+}
+
+impl Schedule {
+    fn granted(&self) -> MutexGuard<'_, Granted> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

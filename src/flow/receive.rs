@@ -55,7 +55,8 @@ where
     progress.send_replace(Progress::default());
     let ear = Ear { intake: Arc::default(), limit, pulse: Pulse::new() };
     let ((failed, failures), (heard, hearing)) = (mpsc::channel(4), mpsc::channel(4));
-    let Opening { growth, attach, admit, admission, opened } = further.opening(Opener::Receiver, progress.subscribe());
+    let opening = further.opening(Opener::Receiver, &ear.limit, progress.subscribe());
+    let Opening { growth, attach, admit, admission, opened } = opening;
     let room = attach.as_ref().map(|(underway, _)| underway.room(session.peer.id(), session.stranger));
     let mut speaker = Speaker {
         voice: Voice::new(&mut session.writer),

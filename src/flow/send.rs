@@ -55,7 +55,8 @@ pub async fn send<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Opening { growth, attach, admit, admission, opened } = further.opening(Opener::Sender, progress.subscribe());
+    let opening = further.opening(Opener::Sender, &outgoing.limit, progress.subscribe());
+    let Opening { growth, attach, admit, admission, opened } = opening;
     let ledger = Arc::new(Ledger::new(progress));
     let waiting = attach.as_ref().map_or(WAITING_EACH, |(underway, _)| underway.waiting());
     let (haves, queue) = start_pump(&outgoing, &ledger, waiting);
