@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::digest::{CHUNK, EntryDigest, chunks_of};
 use super::fault::Fault;
-use super::path::{LinkTarget, RelPath};
+use super::link_target::LinkTarget;
+use super::path::RelPath;
 
 /// A point in time as file systems keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ pub mod entries;
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod link_target;
 pub mod manifest;
 pub mod naming;
 pub mod offered;

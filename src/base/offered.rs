@@ -82,8 +82,9 @@ impl Offered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::link_target::LinkTarget;
     use crate::base::manifest::EntryKind;
-    use crate::base::path::{LinkTarget, RelPath};
+    use crate::base::path::RelPath;
 
     fn of(path: &str, kind: EntryKind) -> Entry {
         Entry { path: RelPath::parse(path).unwrap(), kind }

@@ -7,8 +7,9 @@ use cap_std::fs::Dir;
 use super::mode::modified;
 use super::root::Root;
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::link_target::LinkTarget;
 use crate::base::manifest::{Entry, EntryKind};
-use crate::base::path::{LinkTarget, Name, RelPath};
+use crate::base::path::{Name, RelPath};
 
 /// What is in the folder at `path` below a root, or the file there itself; sorted by name. Names
 /// that cannot travel, and things that are neither file, folder nor link, are left out.

@@ -13,8 +13,9 @@ use super::mode::modified;
 use super::place::is_taken;
 use super::root::{Root, sync_folder};
 use super::source::entry_kind;
+use crate::base::link_target::LinkTarget;
 use crate::base::manifest::{EntryKind, Stamp};
-use crate::base::path::{LinkTarget, Name, RelPath};
+use crate::base::path::{Name, RelPath};
 
 /// What something in a tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]

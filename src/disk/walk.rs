@@ -11,8 +11,9 @@ use super::excludes::Rules;
 use super::source::{FileId, Found, Go, Passed, Place, entry_kind, folder_kind, shown, unused};
 use super::staging::STAGING;
 use crate::base::fault::{Fault, FaultKind};
+use crate::base::link_target::LinkTarget;
 use crate::base::manifest::{Entry, EntryKind};
-use crate::base::path::{LinkTarget, Name, RelPath, Rewritten, is_reserved};
+use crate::base::path::{Name, RelPath, Rewritten, is_reserved};
 
 /// Walks what is at `local` in the folder `within`, which travels as `path`.
 pub(super) fn walk_path(

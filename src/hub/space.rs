@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::{Fault, FaultKind};
-use crate::base::path::{LinkTarget, Name, RelPath, is_reserved};
+use crate::base::link_target::LinkTarget;
+use crate::base::path::{Name, RelPath, is_reserved};
 use crate::disk::fit::folded;
 use crate::wire::hub::Rank;
 

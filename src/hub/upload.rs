@@ -1,22 +1,25 @@
 //! What a member sends into a space: permitted, given room, and noted before the sender is told.
 
+mod note;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use self::note::{News, came, has_owner, placed_at};
 use super::Hub;
 use super::account::Member;
-use super::catalogue::{Called, Pending, Row, Top};
+use super::catalogue::{Pending, Top};
 use super::event::{Event, Guest, Moved, NAMED};
 use super::quota::{Need, Reserved};
-use super::space::{Deed, Kind, Whose};
+use super::space::Deed;
 use super::status::Way;
-use super::store::{Keep, Stat};
+use super::store::Keep;
 use crate::base::entries::Entries;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::id::TransferId;
-use crate::base::manifest::{EntryKind, Outcome};
+use crate::base::manifest::EntryKind;
 use crate::base::path::{Name, RelPath};
 use crate::disk::keeper::Keeper;
 use crate::disk::outcomes::Settled;
@@ -89,30 +92,6 @@ enum Stage {
 
 /// Entries that are looked at together.
 const TOGETHER: usize = 1024;
-
-/// What is in place, and what the catalogue says of it.
-struct Known {
-    stats: HashMap<RelPath, Stat>,
-    rows: HashMap<RelPath, Row>,
-}
-
-impl Known {
-    /// Whether something is there and in no row.
-    fn lacks(&self, path: &RelPath) -> bool {
-        self.stats.contains_key(path) && !self.rows.contains_key(path)
-    }
-}
-
-/// What is new of an entry that is in place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum News {
-    /// It came just now.
-    Came,
-    /// It was there, and something of it is known only now.
-    Changed,
-    /// Nothing.
-    Nothing,
-}
 
 impl Upload {
     pub(super) fn new(hub: Arc<Hub>, guest: Guest, member: Member, to: RelPath) -> Arc<Self> {
@@ -256,68 +235,6 @@ impl Upload {
         let may = self.hub.with_access(&self.member, |access| access.may(Deed::Change, path, owner.as_ref()));
         if may.is_ok() { Conflict::Replace } else { Conflict::Rename }
     }
-
-    /// What is to be known of an entry that is in place, and whether that is news; `None` where it is not
-    /// there any more, or is not theirs.
-    fn row(&self, settled: &Settled, known: &Known) -> Result<Option<(Row, News)>, Fault> {
-        let Ok(path) = self.full(placed_at(settled)) else { return Ok(None) };
-        let Some(stat) = known.stats.get(&path) else { return Ok(None) };
-        let ours = match settled.entry.kind {
-            EntryKind::File { size, modified, .. } => stat.size == size && stat.modified.shows(modified),
-            EntryKind::Link { .. } => stat.kind == settled.entry.kind,
-            _ => true,
-        };
-        if !ours {
-            // Another came after it and took its place.
-            return Ok(None);
-        }
-        let mut fresh = Row::of(path, stat, Some(self.member.account.clone()), now());
-        fresh.digest = settled.digest;
-        let known = known.rows.get(&fresh.path).cloned();
-        let is_noted = |row: &Row| row.fits(stat) && (&row.owner, row.digest) == (&fresh.owner, fresh.digest);
-        if came(settled) && !known.as_ref().is_some_and(is_noted) {
-            return Ok(Some((fresh, News::Came)));
-        }
-        // Equal to what was there: it is whose it was, perhaps with another time.
-        Ok(match known {
-            Some(row) if row.fits(stat) => Some((row, News::Nothing)),
-            Some(row) if row.size == stat.size && row.inode == stat.inode => {
-                Some((Row { modified: stat.modified, ..row }, News::Changed))
-            }
-            _ => {
-                let mine = self.hub.with_access(&self.member, |access| access.whose(&fresh.path, None));
-                (mine == Whose::Mine).then_some((fresh, News::Changed))
-            }
-        })
-    }
-
-    /// What is where these entries are, and what the catalogue says of it.
-    fn known(&self, page: &[Settled]) -> Result<Known, Fault> {
-        let paths = page.iter().filter(|settled| has_owner(settled));
-        let paths: Vec<RelPath> = paths.filter_map(|settled| self.full(placed_at(settled)).ok()).collect();
-        Ok(Known { stats: self.hub.store.stats(&paths)?, rows: self.hub.catalogue.rows(paths)? })
-    }
-
-    /// Waits until a page is recorded: its bytes count where they are now.
-    fn recorded(&self, (recorded, bytes): (Called<()>, u64)) -> Result<(), Fault> {
-        recorded.wait()?;
-        if let Some(accepted) = self.accepted.get() {
-            lock(&accepted.aside).reserved.iter().fold(bytes, |left, reserved| reserved.taken(left));
-        }
-        Ok(())
-    }
-
-    /// What is handed in gets the hub's signed word.
-    fn hand_in(&self, page: &[Settled]) -> Result<(), Fault> {
-        let kind = self.hub.with_access(&self.member, |access| access.kind(&self.to));
-        let (Some(Kind::Drop { deadline }), Some(accepted)) = (kind, self.accepted.get()) else { return Ok(()) };
-        let (known, mut rows) = (self.known(page)?, Vec::new());
-        for settled in page.iter().filter(|settled| settled.outcome.is_good() && settled.entry.has_bytes()) {
-            // What has changed since is not theirs to be signed for.
-            rows.extend(self.row(settled, &known)?.filter(|(_, news)| *news == News::Nothing).map(|(row, _)| row));
-        }
-        self.hub.hand_in((&self.guest, &self.member), accepted.transfer, deadline, rows)
-    }
 }
 
 impl Keeper for Upload {
@@ -448,24 +365,6 @@ impl Keeper for Upload {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Where an entry is now.
-fn placed_at(settled: &Settled) -> &RelPath {
-    match &settled.outcome {
-        Outcome::PlacedAs(path) => path,
-        _ => &settled.entry.path,
-    }
-}
-
-/// Whether an entry came just now, and did not only stay.
-fn came(settled: &Settled) -> bool {
-    matches!(settled.outcome, Outcome::Placed | Outcome::PlacedAs(_) | Outcome::Replaced)
-}
-
-/// Whether an entry is something that is somebody's: a file or a link, and there.
-fn has_owner(settled: &Settled) -> bool {
-    settled.outcome.is_good() && !settled.entry.kind.is_folder()
 }
 
 /// The outermost names of an offer; none where they are too many.

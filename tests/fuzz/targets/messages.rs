@@ -4,8 +4,9 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ftx::base::link_target::LinkTarget;
 use ftx::base::manifest::{Entry, EntryKind, Have};
-use ftx::base::path::{LinkTarget, RelPath};
+use ftx::base::path::RelPath;
 use ftx::base::text::{PeerText, is_deceptive};
 use ftx::flow::pack::Unpacker;
 use ftx::wire::frame::{self, FrameReader};

@@ -2,8 +2,9 @@
 
 use std::path::{Component, Path};
 
+use ftx::base::link_target::LinkTarget;
 use ftx::base::naming;
-use ftx::base::path::{LinkTarget, Name, RelPath};
+use ftx::base::path::{Name, RelPath};
 use ftx::base::target::{PeerRef, Target};
 use ftx::base::text::{PeerText, escape, is_deceptive};
 

@@ -424,7 +424,7 @@ pub(crate) fn folder(path: &str) -> Entry {
 
 /// A link to offer.
 pub(crate) fn link(path: &str, target: &str) -> Entry {
-    let target = ftx::base::path::LinkTarget::parse(target).unwrap();
+    let target = ftx::base::link_target::LinkTarget::parse(target).unwrap();
     Entry { path: RelPath::parse(path).unwrap(), kind: EntryKind::Link { target } }
 }
 

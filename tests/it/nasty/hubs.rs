@@ -5,8 +5,9 @@ use std::fs;
 use std::sync::Mutex;
 
 use ftx::base::fault::Fault;
+use ftx::base::link_target::LinkTarget;
 use ftx::base::manifest::{EntryKind, Stamp};
-use ftx::base::path::{LinkTarget, Name, RelPath};
+use ftx::base::path::{Name, RelPath};
 use ftx::flow::ask::Told;
 use ftx::link::key::Key;
 use ftx::wire::hello::Hello;

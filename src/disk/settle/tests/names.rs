@@ -84,7 +84,7 @@ fn names_that_cannot_be_held_are_rewritten_and_told() {
     let home = tempfile::tempdir().unwrap();
     let link = |path: &str, target: &str| Entry {
         path: RelPath::parse(path).unwrap(),
-        kind: EntryKind::Link { target: crate::base::path::LinkTarget::parse(target).unwrap() },
+        kind: EntryKind::Link { target: crate::base::link_target::LinkTarget::parse(target).unwrap() },
     };
     let partial = open_on(home.path(), Case::Folded, Names::OfWindows);
     fs::write(home.path().join("CON_"), "other").unwrap();
