@@ -196,7 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Growth<S> {
             let mut now = self.speed().await;
             // A loss at the wrong moment makes them look useless: they are given a second one.
             if now.rate < pays {
-                now.rate = now.rate.max(self.speed().await.rate);
+                let again = self.speed().await;
+                now = if again.rate > now.rate { again } else { now };
             }
             best = if now.rate < pays { self.halved(best.rate.max(now.rate)).await } else { now };
         }

@@ -111,7 +111,7 @@ impl Terminal {
 #[cfg(target_os = "linux")]
 fn in_charge(command: Command) -> Command {
     let mut session = Command::new("setsid");
-    session.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    session.arg("-c").arg(command.get_program()).args(command.get_args());
     for (variable, value) in command.get_envs() {
         match value {
             Some(value) => session.env(variable, value),
