@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 use super::path::{PathFault, RelPath, check_name};
@@ -10,7 +10,7 @@ use super::text::escape;
 
 /// Where a link inside a tree points: some `..`, then names. Climbing comes first only, so that
 /// it climbs real folders and never what another link stands for.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LinkTarget(String);
 
@@ -70,12 +70,6 @@ impl TryFrom<String> for LinkTarget {
 
     fn try_from(text: String) -> Result<Self, PathFault> {
         Self::parse(&text)
-    }
-}
-
-impl Serialize for LinkTarget {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 

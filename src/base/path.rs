@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::text::escape;
@@ -33,7 +33,7 @@ pub enum PathFault {
 
 /// One component of a path: not empty, not `.` or `..`, without separators and control
 /// characters, NFC, at most [`Name::MAX`] bytes, none of ftx's own folders.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(String);
 
@@ -137,12 +137,6 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl Serialize for Name {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&escape(&self.0))
@@ -157,7 +151,7 @@ impl fmt::Debug for Name {
 
 /// A path below some root: one or more [`Name`]s, `/` between them on every system.
 /// It cannot be absolute and cannot climb.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct RelPath(Box<str>);
 
@@ -255,12 +249,6 @@ impl TryFrom<String> for RelPath {
 
     fn try_from(text: String) -> Result<Self, PathFault> {
         check_path(&text).map(|()| Self(text.into()))
-    }
-}
-
-impl Serialize for RelPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 
