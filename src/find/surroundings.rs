@@ -2,7 +2,7 @@
 //! On Linux; elsewhere nothing is known.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::sweep::neighbours;
 
@@ -22,18 +22,6 @@ pub struct Neighbourhood {
 pub fn neighbourhood() -> Option<Neighbourhood> {
     let (table, routes) = (fs::read_to_string("/proc/net/arp").ok()?, fs::read_to_string("/proc/net/route").ok()?);
     Some(of(&neighbours(&table), gateway(&routes)))
-}
-
-/// Whether the kernel has asked for an address of this network lately, and nobody has it.
-pub fn is_nobodys(ip: IpAddr) -> bool {
-    fs::read_to_string("/proc/net/arp").is_ok_and(|table| vacant(&table, ip))
-}
-
-fn vacant(table: &str, ip: IpAddr) -> bool {
-    table.lines().skip(1).any(|line| {
-        let mut columns = line.split_whitespace();
-        columns.next().and_then(|text| text.parse().ok()) == Some(ip) && columns.nth(1) == Some("0x0")
-    })
 }
 
 fn of(there: &[Ipv4Addr], gateway: Option<Ipv4Addr>) -> Neighbourhood {
@@ -118,14 +106,6 @@ mod tests {
         assert_eq!(of(&there, out), Neighbourhood { gateway: Some(true), others: 1 });
         assert_eq!(of(&there[1..], out), Neighbourhood { gateway: Some(false), others: 1 });
         assert_eq!(of(&[], gateway("Iface\n")), Neighbourhood { gateway: None, others: 0 });
-    }
-
-    #[test]
-    fn an_address_that_was_asked_for_in_vain_is_nobodys() {
-        let table = "IP address HW type Flags HW address Mask Device\n\
-            10.0.0.2 0x1 0x2 02:77:00:00:00:02 * eth0\n10.0.0.3 0x1 0x0 00:00:00:00:00:00 * eth0\nbad\n";
-        assert!(vacant(table, [10, 0, 0, 3].into()));
-        assert!(!vacant(table, [10, 0, 0, 2].into()) && !vacant(table, [10, 0, 0, 4].into()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Knocking at a TCP port: what comes back, and when. Nothing is said.
+//! Knocking at a TCP port: what comes back. Nothing is said.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,9 @@ pub enum Answer {
     Refused,
     /// Nothing.
     Silence,
-    /// The network has no way there, or no longer: at once, or after asking for the machine in vain.
+    /// The system asked for the machine, and nobody answered.
+    Nobody,
+    /// Somebody said at once that there is no way there: the system, or a firewall.
     NoWay,
     /// This machine does not let us out.
     Forbidden,
@@ -24,34 +26,45 @@ pub enum Answer {
     Other(io::Error),
 }
 
-/// What came back, from where, and when.
+/// What came back, and from where.
 #[derive(Debug)]
 pub struct Knock {
     /// Where it was knocked.
     pub address: SocketAddr,
     /// What came back.
     pub answer: Answer,
-    /// After how long.
-    pub took: Duration,
 }
+
+/// What comes back sooner than this was said by somebody, not concluded from silence: the system asks three times
+/// for a machine, a second each.
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 /// Knocks, and waits for what comes back. That a machine is gone the system knows after three seconds; where it was
-/// there just before, after eight.
+/// there just before, after eight. Twice where there is no way at once: the system may have been asking for the
+/// machine already, for somebody else, and have given up just then; the second time it begins to ask anew.
 pub async fn knock(address: SocketAddr, patience: Duration) -> Knock {
-    let start = Instant::now();
-    let answer = match timeout(patience, TcpStream::connect(address)).await {
-        Ok(Ok(tcp)) => Answer::Open(tcp),
-        Ok(Err(error)) => of(error),
-        Err(_) => Answer::Silence,
-    };
-    Knock { address, answer, took: start.elapsed() }
+    let mut answer = once(address, patience).await;
+    if matches!(answer, Answer::NoWay) {
+        answer = once(address, patience).await;
+    }
+    Knock { address, answer }
 }
 
-fn of(error: io::Error) -> Answer {
+async fn once(address: SocketAddr, patience: Duration) -> Answer {
+    let start = Instant::now();
+    match timeout(patience, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => Answer::Open(tcp),
+        Ok(Err(error)) => of(error, start.elapsed()),
+        Err(_) => Answer::Silence,
+    }
+}
+
+fn of(error: io::Error, took: Duration) -> Answer {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Answer::Refused,
         io::ErrorKind::TimedOut => Answer::Silence,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Answer::NoWay,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable if took < AT_ONCE => Answer::NoWay,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Answer::Nobody,
         io::ErrorKind::PermissionDenied => Answer::Forbidden,
         _ => Answer::Other(error),
     }
@@ -68,5 +81,12 @@ mod tests {
         assert!(matches!(knock(there.local_addr().unwrap(), patience).await.answer, Answer::Open(_)));
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
         assert!(matches!(knock(nobody, patience).await.answer, Answer::Refused));
+    }
+
+    #[test]
+    fn what_is_said_at_once_is_told_from_what_is_concluded_from_silence() {
+        let after = |ms| of(io::ErrorKind::HostUnreachable.into(), Duration::from_millis(ms));
+        assert!(matches!(after(1), Answer::NoWay));
+        assert!(matches!(after(3060), Answer::Nobody));
     }
 }

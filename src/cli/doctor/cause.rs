@@ -1,7 +1,6 @@
-//! From what came back, and when, to the cause and what to type.
+//! From what came back to the cause and what to type.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::finding::{Area, Finding};
 use super::firewall;
@@ -9,10 +8,6 @@ use crate::base::fault::plain;
 use crate::cli::outcome::Exit;
 use crate::find::surroundings::Neighbourhood;
 use crate::link::knock::{Answer, Knock};
-
-/// What comes back sooner than this was said by somebody, not concluded from silence: the system asks three times
-/// for a machine, a second each.
-const AT_ONCE: Duration = Duration::from_millis(900);
 
 /// What is known besides what came back from a port.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +18,6 @@ pub(super) struct Besides {
     pub(super) seen: String,
     /// The neighbours that this machine sees.
     pub(super) around: Option<Neighbourhood>,
-    /// Whether the kernel has asked for the address in vain.
-    pub(super) vacant: bool,
     /// Whether the address is of a network that this machine is in.
     pub(super) near: bool,
 }
@@ -36,7 +29,7 @@ pub(super) fn weight(answer: &Answer) -> u8 {
         Answer::Refused => 4,
         Answer::Forbidden => 3,
         Answer::Silence => 2,
-        Answer::NoWay => 1,
+        Answer::NoWay | Answer::Nobody => 1,
         Answer::Other(_) => 0,
     }
 }
@@ -45,7 +38,6 @@ pub(super) fn weight(answer: &Answer) -> u8 {
 pub(super) fn cause(peer: &str, knock: &Knock, besides: &Besides) -> Finding {
     let (at, port) = (knock.address, knock.address.port());
     let unreachable = |text: String| Finding::wrong(Area::Peer, Exit::Unreachable, text);
-    let gone = || gone(peer, at, besides);
     match &knock.answer {
         Answer::Open(_) => Finding::ok(Area::Peer, format!("{peer} listens at {at}")),
         Answer::Refused => unreachable(format!("the machine at {at} is on, and ftx is not running there: it refuses"))
@@ -63,7 +55,7 @@ pub(super) fn cause(peer: &str, knock: &Knock, besides: &Besides) -> Finding {
             besides.seen
         ))
         .hint(firewall::there(port)),
-        Answer::NoWay if knock.took >= AT_ONCE || besides.vacant => gone(),
+        Answer::Nobody => gone(peer, at, besides),
         Answer::NoWay if cfg!(target_os = "macos") && besides.near => {
             unreachable(format!("macOS does not let ftx out to {at}"))
                 .hint("in System Settings, Privacy & Security, Local Network, allow the terminal that runs ftx")
@@ -100,8 +92,8 @@ fn gone(peer: &str, at: SocketAddr, besides: &Besides) -> Finding {
 mod tests {
     use super::*;
 
-    fn knocked(answer: Answer, ms: u64) -> Knock {
-        Knock { address: ([10, 0, 0, 2], 23547).into(), answer, took: Duration::from_millis(ms) }
+    fn knocked(answer: Answer) -> Knock {
+        Knock { address: ([10, 0, 0, 2], 23547).into(), answer }
     }
 
     /// The table of `discovery.md`: what is observed, and a word of the cause that is named for it.
@@ -109,27 +101,26 @@ mod tests {
     fn each_signature_has_its_own_cause() {
         let near = Besides { near: true, ..Besides::default() };
         let udp = Besides { answered: true, ..near.clone() };
-        let vacant = Besides { vacant: true, ..near.clone() };
         let around = |others| Some(Neighbourhood { gateway: Some(true), others });
         let alone = Besides { around: around(0), ..near.clone() };
         let seen = Besides { around: around(3), seen: "; last seen 2 days ago".into(), ..near.clone() };
         let table = [
-            (Answer::Refused, 1, &near, "ftx is not running there"),
-            (Answer::Silence, 5000, &udp, "the firewall of that machine"),
-            (Answer::Silence, 5000, &near, "a firewall drops it"),
-            (Answer::NoWay, 3060, &seen, "last seen 2 days ago"),
-            (Answer::NoWay, 3060, &alone, "keeps its machines"),
-            (Answer::NoWay, 1, &vacant, "no machine has the address"),
-            (Answer::NoWay, 1, &near, "refused at once, by a firewall"),
-            (Answer::NoWay, 1, &Besides::default(), "on another network"),
-            (Answer::Forbidden, 0, &near, "own firewall"),
+            (Answer::Refused, &near, "ftx is not running there"),
+            (Answer::Silence, &udp, "the firewall of that machine"),
+            (Answer::Silence, &near, "a firewall drops it"),
+            (Answer::Nobody, &seen, "last seen 2 days ago"),
+            (Answer::Nobody, &near, "no machine has the address"),
+            (Answer::Nobody, &alone, "keeps its machines"),
+            (Answer::NoWay, &near, "refused at once, by a firewall"),
+            (Answer::NoWay, &Besides::default(), "on another network"),
+            (Answer::Forbidden, &near, "own firewall"),
         ];
-        for (answer, ms, besides, word) in table {
-            let finding = cause("bob", &knocked(answer, ms), besides);
+        for (answer, besides, word) in table {
+            let finding = cause("bob", &knocked(answer), besides);
             assert!(finding.text.contains(word), "{word}: {finding:?}");
             assert!(!finding.hint.is_empty(), "{finding:?}");
         }
-        let firewall = cause("bob", &knocked(Answer::Silence, 5000), &udp);
+        let firewall = cause("bob", &knocked(Answer::Silence), &udp);
         assert!(firewall.hint.contains("ufw allow 23547/tcp") && firewall.hint.contains("PowerShell"));
     }
 }

@@ -17,7 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::reach;
 use crate::cli::ui::units::ago;
-use crate::find::surroundings::{is_nobodys, neighbourhood};
+use crate::find::surroundings::neighbourhood;
 use crate::find::{How, PORTS, Search, Sighting, Wanted};
 use crate::flow::greet::{Greeted, Proof};
 use crate::link::knock::{Answer, Knock, knock};
@@ -209,9 +209,9 @@ async fn reached(
     to.iter().for_each(|&address| drop(knocks.spawn(knock(address, patience))));
     let mut closed: Vec<Knock> = Vec::new();
     while let Some(knocked) = knocks.join_next().await {
-        let Ok(Knock { address, answer, took }) = knocked else { continue };
+        let Ok(Knock { address, answer }) = knocked else { continue };
         let Answer::Open(tcp) = answer else {
-            closed.push(Knock { address, answer, took });
+            closed.push(Knock { address, answer });
             continue;
         };
         // The others need not be waited for.
@@ -224,7 +224,6 @@ async fn reached(
     let most = closed.iter().max_by_key(|knock| cause::weight(&knock.answer));
     let Some(most) = most else { return Vec::new() };
     besides.near = context.interfaces.on_link(most.address.ip());
-    besides.vacant = is_nobodys(most.address.ip());
     vec![cause::cause(typed, most, &besides)]
 }
 

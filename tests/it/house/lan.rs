@@ -121,6 +121,14 @@ impl Lan {
         ip(&["-n", &self.host(host), "neigh", "flush", "all"]).unwrap();
     }
 
+    /// Has a host forget, for some ten seconds and as fast as it can, whom it asked for in vain; it does so by itself
+    /// where its table of neighbours is full.
+    pub(crate) fn forget_the_lost(&self, host: u32) -> Process {
+        let mut command = Command::new("ip");
+        command.args(["-n", &self.host(host), "-force", "-batch", "-"]);
+        Process::start_with_input(command, "neigh flush nud failed\n".repeat(1 << 20).as_bytes())
+    }
+
     /// Runs something in a host's network.
     pub(crate) fn within<T: Send>(&self, host: u32, what: impl FnOnce() -> T + Send) -> T {
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
