@@ -21,7 +21,7 @@ use ftx::wire::frame::{self, FrameReader};
 use ftx::wire::hello::Hello;
 use ftx::wire::hub::Verb;
 use ftx::wire::limits::{MAX_ENTRIES, MAX_FRAME, MAX_LEFT_OUT};
-use ftx::wire::message::{Opening, Receiving, Request};
+use ftx::wire::message::{Opening, Receiving, Request, Sending};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, Chain, DuplexStream, Join, ReadBuf, Sink, duplex, join, sink};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -41,8 +41,8 @@ impl AsyncRead for Silence {
     }
 }
 
-/// How long a sender waits for what it may not get.
-const MOMENT: Duration = Duration::from_millis(20);
+/// How long a sender waits for an answer at most.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// It has been dialled, and greets before it says these bytes.
 async fn dialled(bytes: &[u8]) -> Greeted<Deaf> {
@@ -123,19 +123,33 @@ pub(super) fn received(bytes: &[u8]) -> Took {
     Took::of(took)
 }
 
-/// Says the offer, waits a moment for what the receiver has of it, says the rest and hangs up.
+/// Whether an offer comes to its end: only then the receiver says what it has of it, or breaks off.
+async fn is_whole(offer: &[u8]) -> bool {
+    let mut reader = FrameReader::new(offer);
+    loop {
+        match reader.next().await {
+            Ok(Sending::PagesEnd { .. }) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Says the offer, waits for what the receiver has of it, says the rest and hangs up.
 async fn send(stream: DuplexStream, offer: &[u8], rest: &[u8]) {
     let (read, mut write) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    let told = async {
-        let (_, _): (Hello, Opening) = (reader.next().await.ok()?, reader.next().await.ok()?);
-        while !matches!(reader.next::<Receiving>().await.ok()?, Receiving::Have(_)) {}
-        Some(())
-    };
     let mut greeting = Vec::new();
     frame::encode(&Hello::ours("mallory", Role::Peer, [7; 32]), &mut greeting).expect("a greeting fits");
     let _ = write.write_all(&[&greeting, offer].concat()).await;
-    let _ = timeout(MOMENT, told).await;
+    if is_whole(offer).await {
+        let told = async {
+            let (_, _): (Hello, Opening) = (reader.next().await.ok()?, reader.next().await.ok()?);
+            while !matches!(reader.next::<Receiving>().await.ok()?, Receiving::Have(_)) {}
+            Some(())
+        };
+        let _ = timeout(PATIENCE, told).await;
+    }
     let _ = write.write_all(rest).await;
     let _ = write.shutdown().await;
     while reader.next::<Receiving>().await.is_ok() {}
