@@ -12,7 +12,8 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::path::Name;
 use crate::base::text::PeerText;
 use crate::disk::excludes::{Excludes, Ignored};
-use crate::disk::source::{Item, Source};
+use crate::disk::item::Item;
+use crate::disk::source::Source;
 
 /// What is sent besides files that are named, and what of those is not.
 #[derive(Debug, Args)]

@@ -244,7 +244,8 @@ fn patterns(dir: &Dir, name: &str) -> Gitignore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::source::{Go, Item, Passed, Source};
+    use crate::disk::item::Item;
+    use crate::disk::source::{Go, Passed, Source};
 
     /// What is sent and what is left out of `home/tree`.
     fn walked(home: &Path, excludes: Excludes) -> (Vec<String>, Vec<String>) {

@@ -6,6 +6,7 @@ pub mod excludes;
 pub mod fit;
 mod flush;
 pub mod folder;
+pub mod item;
 mod journal;
 pub mod keeper;
 mod mode;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, Metadata};
 
+use super::item::Item;
 use super::open;
 use super::root::read_nofollow;
-use super::source::{Item, Place, Source, entry_kind};
+use super::source::{Place, Source, entry_kind};
 use crate::base::digest::CHUNK;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry, Metadata};
 
 use super::excludes::Rules;
-use super::source::{FileId, Found, Go, Passed, Place, entry_kind, folder_kind, shown, unused};
+use super::item::shown;
+use super::source::{FileId, Found, Go, Passed, Place, entry_kind, folder_kind, unused};
 use super::staging::STAGING;
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::link_target::LinkTarget;

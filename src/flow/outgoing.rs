@@ -239,7 +239,7 @@ mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
-    use crate::disk::source::Item;
+    use crate::disk::item::Item;
 
     /// As the test vectors of `man/ftx-protocol.7`.
     #[test]

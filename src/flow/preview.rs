@@ -206,7 +206,8 @@ async fn look<S: AsyncRead + AsyncWrite + Unpin>(
 mod tests {
     use super::*;
     use crate::base::id::Role;
-    use crate::disk::source::{Item, Source};
+    use crate::disk::item::Item;
+    use crate::disk::source::Source;
     use crate::flow::greet::{Greeted, Me, Proof};
     use crate::flow::outgoing::Manner;
     use crate::link::key::Key;

@@ -7,8 +7,9 @@ use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::{Entry, EntryKind};
 use crate::base::path::{Name, RelPath};
 use crate::disk::folder;
+use crate::disk::item::Item;
 use crate::disk::root::Root;
-use crate::disk::source::{Item, Source};
+use crate::disk::source::Source;
 
 /// Who may fetch from a node's shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

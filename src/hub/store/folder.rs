@@ -11,8 +11,9 @@ use super::{Held, Keep, Shared, Stat, Store, kept, share};
 use crate::base::fault::{Fault, FaultKind};
 use crate::base::manifest::EntryKind;
 use crate::base::path::{Name, RelPath, is_reserved};
+use crate::disk::item::Item;
 use crate::disk::root::Root;
-use crate::disk::source::{Go, Item, Source};
+use crate::disk::source::{Go, Source};
 use crate::disk::tree::{self, Tree};
 use crate::wire::hub::VersionId;
 
