@@ -1,5 +1,6 @@
 //! What a person types and sees: one file per command, its arguments and what it does.
 
+mod addresses;
 pub mod at_hub;
 pub mod completions;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod receivers;
 pub mod redial;
 pub mod report;
 pub mod rm;
+mod search;
 mod seek;
 pub mod service;
 pub mod signal;
@@ -38,6 +40,7 @@ pub mod sources;
 pub mod take;
 pub mod trust;
 pub mod ui;
+mod unreached;
 pub mod up;
 pub mod versions;
 mod visible;

@@ -10,13 +10,13 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::addresses::addresses_at;
 use super::config::ConflictFlag;
 use super::context::Context;
 use super::give::{LIFE, minutes, not_noted};
 use super::join::read;
 use super::outcome::{Exit, Failure};
 use super::rate::Rate;
-use super::reach::addresses_at;
 use super::redial::{Again, Connecting, Redial};
 use super::report;
 use super::seek::{Proven, prove, seek};

@@ -13,9 +13,9 @@ use crate::base::book::{Acquaintance, Book, Trust};
 use crate::base::id::PeerId;
 use crate::base::target::PeerRef;
 use crate::base::text::PeerText;
+use crate::cli::addresses::addresses_at;
 use crate::cli::context::Context;
 use crate::cli::outcome::{Exit, Failure};
-use crate::cli::reach;
 use crate::cli::ui::units::ago;
 use crate::find::surroundings::neighbourhood;
 use crate::find::{How, PORTS, Search, Sighting, Wanted};
@@ -56,7 +56,7 @@ pub(super) async fn check(context: &Context, typed: &str, me: Option<PeerId>) ->
     let book = context.book()?;
     let addresses = match &peer {
         PeerRef::Name(_) | PeerRef::Id { .. } => Vec::new(),
-        PeerRef::Address { .. } | PeerRef::Host { .. } => reach::addresses_at(&peer, PORTS).await?,
+        PeerRef::Address { .. } | PeerRef::Host { .. } => addresses_at(&peer, PORTS).await?,
     };
     let mut seen = look(context, &peer, &addresses, me).await;
     let known = known(&book, &peer);
